@@ -1,0 +1,126 @@
+"""Use cases around a ticket: transfer it, block it, and let it through the gate."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from application.store.work import Work
+from domain.customer import Customer
+from domain.errors import DomainError, NotFound, TransferRefused
+from domain.event import Event
+from domain.gate import Unmatched
+from domain.ids import new_secret
+from domain.order import Order
+from domain.ticket import Scan, Ticket
+
+
+
+@dataclass(frozen=True)
+class CheckIn:
+    """What came of an attempt at a gate; `reason` is None when it passed."""
+
+    attempted: Ticket | Unmatched
+    event: Event
+    scan: Scan
+    reason: str | None
+
+
+def transfer_ticket(
+    work: Work, ticket_id: UUID, to_customer_id: UUID, reason: str = ""
+) -> Ticket | DomainError:
+    ticket = work.load(Ticket, ticket_id)
+    event = work.load(Event, ticket.event_id)
+    refusal = ticket.transfer(
+        to_customer_id,
+        new_secret(ticket_id),
+        reason,
+        why_not=_why_not_to(work.find(Customer, to_customer_id)) or _why_not_after(event),
+        now=work.now,
+    )
+    work.save(ticket)
+    if refusal == "unknown_customer":
+        return NotFound(f"There is no customer {to_customer_id}.")
+    return ticket if refusal is None else TransferRefused(_REFUSALS[refusal])
+
+
+def block_ticket(work: Work, ticket_id: UUID, reason: str = "") -> Ticket:
+    ticket = work.load(Ticket, ticket_id)
+    ticket.block(reason, work.now)
+    work.save(ticket)
+    return ticket
+
+
+def unblock_ticket(work: Work, ticket_id: UUID) -> Ticket:
+    ticket = work.load(Ticket, ticket_id)
+    ticket.unblock(work.now)
+    work.save(ticket)
+    return ticket
+
+
+def check_in(
+    work: Work,
+    scan: Scan,
+    event_id: UUID,
+    ticket_id: UUID | None,
+    secret: str | None = None,
+    order_of: Callable[[UUID], UUID | None] = lambda _: None,
+) -> CheckIn:
+    """An attempt at a gate with a `secret`, or with the id that staff looked up.
+
+    `ticket_id` is None when the secret has not the form of one. `order_of` finds the order that a ticket not issued yet belongs to; what it says is
+    checked against that order.
+    """
+    event = work.load(Event, event_id)
+    ticket = None if ticket_id is None else work.find(Ticket, ticket_id)
+    if ticket is None or (secret is not None and not ticket.knows(secret)):
+        looked_up = ticket_id if secret is None else None
+        reason = _why_not_issued(work, looked_up, order_of)
+        unmatched = _keep_evidence(work, secret or str(looked_up), scan, reason, looked_up)
+        return CheckIn(unmatched, event, scan, reason)
+    why_not = None if scan.type == "exit" else event.why_no_entry(work.now)
+    refusal = ticket.present(scan, secret, why_not=why_not, now=work.now)
+    work.save(ticket)
+    return CheckIn(ticket, event, scan, refusal)
+
+
+def _keep_evidence(
+    work: Work, shown: str, scan: Scan, reason: str, ticket_id: UUID | None
+) -> Unmatched:
+    unmatched = work.find(Unmatched, Unmatched.id_for(shown))
+    if unmatched is None:
+        unmatched = Unmatched.present(shown, scan, reason, ticket_id, work.now)
+    else:
+        unmatched.present_again(scan, reason, ticket_id, work.now)
+    work.save(unmatched)
+    return unmatched
+
+
+def _why_not_issued(
+    work: Work, ticket_id: UUID | None, order_of: Callable[[UUID], UUID | None]
+) -> str:
+    order_id = order_of(ticket_id) if ticket_id is not None else None
+    order = work.find(Order, order_id) if order_id is not None else None
+    if order is None or ticket_id not in order.ticket_ids:
+        return "invalid"
+    return "unpaid" if order.status == "placed" else "canceled"
+
+
+def _why_not_to(customer: Customer | None) -> str | None:
+    if customer is None:
+        return "unknown_customer"
+    return "customer_erased" if customer.erased else None
+
+
+def _why_not_after(event: Event) -> str | None:
+    return {"cancelled": "event_cancelled", "completed": "event_over"}.get(event.status)
+
+
+_REFUSALS = {
+    "canceled": "The ticket is void.",
+    "blocked": "The ticket is blocked.",
+    "already_redeemed": "The ticket was admitted already.",
+    "same_holder": "The ticket is theirs already.",
+    "customer_erased": "The customer was erased.",
+    "event_cancelled": "The event is cancelled.",
+    "event_over": "The event is over.",
+}

@@ -1,0 +1,103 @@
+"""Stored answers: what a command with an idempotency key came to, kept beside its events."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select, tuple_
+
+from application.store.tables import idempotency
+from application.store.work import Answer, Key
+from domain import errors
+from domain.errors import Conflict, DomainError
+
+SLICE = 500
+
+
+class StoredAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of an answer, or the rule and the words of a refusal."""
+
+    position: int
+    body: dict[str, Any] | None = None
+    rule: str = ""
+    detail: str = ""
+
+    def give(self) -> Answer | DomainError:
+        """The answer or the refusal, as it was given first."""
+        if self.body is not None:
+            return Answer(self.body, self.position, replayed=True)
+        return _RULES.get(self.rule, Conflict)(self.detail)
+
+
+class KeptAnswer(msgspec.Struct, frozen=True):
+    """A stored answer with the request that it belongs to."""
+
+    fingerprint: str
+    answer: StoredAnswer
+
+    def answer_to(self, key: Key) -> StoredAnswer:
+        """Raises `IdempotencyKeyReused` when `key` now comes with another request."""
+        Key(key.scope, key.key, self.fingerprint).require_same(key)
+        return self.answer
+
+
+def find(connection: Connection, keys: Sequence[Key]) -> dict[tuple[str, str], KeptAnswer]:
+    """What is kept under those keys, by scope and key."""
+    now = datetime.now(UTC)
+    found = {}
+    for start in range(0, len(keys), SLICE):
+        wanted = [(key.scope, key.key) for key in keys[start : start + SLICE]]
+        query = select(idempotency).where(
+            tuple_(idempotency.c.scope, idempotency.c.key).in_(wanted)
+        )
+        for row in connection.execute(query):
+            if row.expires_at is None or row.expires_at > now:
+                answer = msgspec.json.decode(row.answer, type=StoredAnswer)
+                found[row.scope, row.key] = KeptAnswer(row.fingerprint, answer)
+    return found
+
+
+def keep(connection: Connection, new: Iterable[tuple[Key, StoredAnswer]]) -> None:
+    """Keep each answer under its key; one that has expired makes room."""
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "scope": key.scope,
+            "key": key.key,
+            "fingerprint": key.fingerprint,
+            "answer": msgspec.json.encode(answer).decode(),
+            "recorded_at": now,
+            "expires_at": key.expires_at,
+        }
+        for key, answer in new
+    ]
+    if not rows:
+        return
+    identity = tuple_(idempotency.c.scope, idempotency.c.key)
+    if any(row["expires_at"] for row in rows):
+        connection.execute(
+            delete(idempotency).where(
+                identity.in_([(row["scope"], row["key"]) for row in rows]),
+                idempotency.c.expires_at <= now,
+            )
+        )
+    connection.execute(insert(idempotency), rows)
+
+
+def forget_expired(connection: Connection) -> int:
+    """Delete what is past its time; how many that were."""
+    return connection.execute(
+        delete(idempotency).where(idempotency.c.expires_at <= datetime.now(UTC))
+    ).rowcount
+
+
+def _named_rules(base: type[DomainError]) -> dict[str, type[DomainError]]:
+    return {
+        name: cls
+        for child in base.__subclasses__()
+        for name, cls in {child.rule(): child, **_named_rules(child)}.items()
+    }
+
+
+_RULES = _named_rules(errors.DomainError)

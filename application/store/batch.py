@@ -1,0 +1,113 @@
+"""One batch of commands before it is durable: what it read, and what it decided."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from application.store.log import Entry, NewEntry
+from application.store.mapper import to_fact, to_new_entry
+from application.store.snapshots import EVERY, load_stream, load_streams
+from application.store.work import Work
+from domain.aggregate import Aggregate, Fact
+
+IdentityMap = OrderedDict[UUID, Aggregate]
+
+
+class Moved(Exception):
+    """Others appended to a stream that this batch relied on."""
+
+
+@dataclass
+class Batch:
+    """Aggregates are shared with the batches before and after; the rest is this batch's own.
+
+    `touched` holds the version that each stream had when the batch first looked at it, 0 for
+    one that did not exist: what the batch relies on.
+    """
+
+    aggregates: IdentityMap
+    connection: Connection
+    touched: dict[UUID, int] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+    entries: list[NewEntry] = field(default_factory=list)
+    undone: set[UUID] = field(default_factory=set)
+
+    def prefetch(self, stream_ids: Iterable[UUID]) -> None:
+        """Load what is not in the map yet, all at once; what does not exist is remembered too."""
+        missing = [
+            stream_id
+            for stream_id in dict.fromkeys(stream_ids)
+            if stream_id not in self.aggregates and stream_id not in self.touched
+        ]
+        if not missing:
+            return
+        loaded = load_streams(self.connection, missing)
+        self.aggregates.update(loaded)
+        for stream_id in missing:
+            self.touched[stream_id] = loaded[stream_id].version if stream_id in loaded else 0
+
+    def fetch(self, stream_id: UUID) -> Aggregate | None:
+        """The aggregate as this batch sees it; None when it does not exist."""
+        if stream_id in self.undone:
+            self._undo_now(stream_id)
+        aggregate = self.aggregates.get(stream_id)
+        if aggregate is None and stream_id not in self.touched:
+            self.prefetch([stream_id])
+            aggregate = self.aggregates.get(stream_id)
+        if aggregate is not None:
+            self.touched.setdefault(stream_id, aggregate.version)
+            self.aggregates.move_to_end(stream_id)
+        return aggregate
+
+    def accept(self, work: Work, metadata: str) -> None:
+        """Take over what a command decided."""
+        for stream_id, (aggregate, version) in work.seen.items():
+            if aggregate.pending_events:
+                raise RuntimeError(f"{aggregate!r} was changed, but not saved.")
+            self.touched.setdefault(stream_id, version)
+            self.aggregates[stream_id] = aggregate
+        self.facts.extend(work.facts)
+        self.entries.extend(to_new_entry(fact, metadata) for fact in work.facts)
+
+    def undo(self, work: Work) -> None:
+        """Leave no trace of a command that raised."""
+        for stream_id, (aggregate, version) in work.seen.items():
+            if aggregate.version != version or aggregate.pending_events:
+                self.aggregates.pop(stream_id, None)
+                self.undone.add(stream_id)
+
+    def apply(self, missed: Sequence[Entry]) -> None:
+        """Bring the map up to date; raises `Moved` if the batch relied on an older state."""
+        for entry in missed:
+            if entry.version > self.touched.get(entry.stream_id, entry.version):
+                raise Moved
+            aggregate = self.aggregates.get(entry.stream_id)
+            if aggregate is not None and entry.version == aggregate.version + 1:
+                to_fact(entry).mutate(aggregate)
+
+    def abandon(self) -> None:
+        """Drop every aggregate that this batch may have changed."""
+        for stream_id in self.touched:
+            self.aggregates.pop(stream_id, None)
+
+    def due_for_snapshot(self) -> list[Aggregate]:
+        """The aggregates that have passed another `EVERY` versions."""
+        return [
+            self.aggregates[stream_id]
+            for stream_id in {fact.originator_id for fact in self.facts}
+            if self.aggregates[stream_id].version // EVERY
+            > self.touched.get(stream_id, 0) // EVERY
+        ]
+
+    def _undo_now(self, stream_id: UUID) -> None:
+        """Load a stream again, and decide again what earlier commands of this batch decided."""
+        self.undone.discard(stream_id)
+        aggregate = load_stream(self.connection, stream_id, until=self.touched[stream_id])
+        for fact in self.facts:
+            if fact.originator_id == stream_id:
+                aggregate = fact.mutate(aggregate)
+        if aggregate is not None:
+            self.aggregates[stream_id] = aggregate

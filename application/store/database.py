@@ -1,0 +1,69 @@
+"""Connections: the same engine settings for every process, on PostgreSQL and SQLite."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.url import URL
+
+WRITES = "turnstile_writes"
+BUSY_TIMEOUT_MS = 30_000
+
+
+def normal_url(url: str) -> URL:
+    """The URL with its driver named; a plain `postgresql://` or `postgres://` is accepted."""
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg2")
+    if parsed.get_backend_name() not in ("postgresql", "sqlite"):
+        raise ValueError(f"Turnstile keeps its log in PostgreSQL or SQLite, not in {url!r}.")
+    return parsed
+
+
+def open_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """An engine for `url`; it connects when first used."""
+    parsed = normal_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, pool_size)
+    return create_engine(
+        parsed,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={"options": "-c timezone=UTC", "application_name": "turnstile"},
+    )
+
+
+def _sqlite(url: URL, pool_size: int) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that is going to write: SQLite takes its one write lock at the start."""
+    with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
+        yield connection
+
+
+def is_postgres(engine: Engine | Connection) -> bool:
+    """Whether the engine or connection talks to PostgreSQL."""
+    return engine.dialect.name == "postgresql"

@@ -1,0 +1,335 @@
+"""Group commit: one executor per process turns waiting commands into one transaction.
+
+Whoever finds the executor free becomes the leader, takes all that waits, decides the commands
+one after another against one identity map, and appends their events in one transaction. So
+thirty-two buyers of one hot event cost one commit, not thirty-two conflicts.
+
+The map is kept between batches. A batch is decided against it as it stands; once the head of
+the log is locked, what others have appended meanwhile is read. If that touches a stream which
+the batch has read or written, the batch is decided again, this time under the lock.
+"""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+from prometheus_client import Counter, Histogram
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from application.store import answers, log
+from application.store.answers import KeptAnswer, StoredAnswer
+from application.store.batch import Batch, IdentityMap, Moved
+from application.store.database import is_postgres, writing
+from application.store.signals import LOG, Signals
+from application.store.snapshots import keep_snapshots
+from application.store.work import Answer, Command, Key, Work
+from domain.errors import DomainError, IdempotencyKeyReused
+
+LARGEST_BATCH = 256
+CACHED_AGGREGATES = 20_000
+MOST_TO_CATCH_UP = 5_000
+ATTEMPTS = 10
+BATCHES_UNDER_LOCK = 64
+"""After a conflict, so many batches take the lock first: whoever competes will do so again."""
+
+BATCHES = Counter("turnstile_batches", "Transactions that group commit made")
+CONFLICTS = Counter("turnstile_conflicts", "Batches decided again, since others wrote meanwhile")
+BATCH_SIZE = Histogram(
+    "turnstile_batch_commands", "Commands in a batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+COMMANDS = Counter("turnstile_commands", "Commands by use case and outcome", ("name", "outcome"))
+
+logger = structlog.get_logger(__name__)
+
+Outcome = Answer | Exception
+
+
+class StoreUnavailable(Exception):
+    """The database did not answer; whether the command took effect is not known.
+
+    Asking again with the same idempotency key finds out.
+    """
+
+
+@dataclass(eq=False)
+class _Pending:
+    """A command on its way, with the turn that its thread waits for."""
+
+    command: Command
+    outcome: Outcome | None = None
+    turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+
+@dataclass
+class _Decided:
+    """What one command came to, before it is durable.
+
+    `offset` is that of its last event from the start of the batch; None when it had none.
+    """
+
+    outcome: Outcome
+    offset: int | None = None
+
+    def durable(self, first: int, head: int) -> Outcome:
+        """The outcome, once the batch's first event has the position `first`."""
+        if isinstance(self.outcome, Exception) or self.outcome.replayed:
+            return self.outcome
+        return Answer(self.outcome.body, head if self.offset is None else first + self.offset)
+
+    def to_keep(self, first: int, head: int) -> StoredAnswer | None:
+        """What to keep under the command's keys; None after a bug, so that it can be retried."""
+        outcome = self.durable(first, head)
+        if isinstance(outcome, DomainError):
+            return StoredAnswer(head, None, outcome.rule(), outcome.detail)
+        if isinstance(outcome, Exception):
+            return None
+        return StoredAnswer(outcome.position, outcome.body)
+
+
+_Fresh = dict[tuple[str, str], tuple[Key, _Decided]]
+"""What commands with a key came to in this batch, by scope and key."""
+
+
+class Executor:
+    """Takes commands from any number of threads; each answer is given after its commit."""
+
+    def __init__(self, engine: Engine, signals: Signals) -> None:
+        self._engine = engine
+        self._signals = signals
+        self._mutex = threading.Lock()
+        self._queue: deque[_Pending] = deque()
+        self._busy = False
+        self._under_lock = 0
+        self._aggregates: IdentityMap = OrderedDict()
+        self._position: int | None = None
+        self._committing = False
+
+    def execute(self, command: Command) -> Answer:
+        """The command's answer, once durable.
+
+        Raises the `DomainError` that refused it, or `StoreUnavailable`.
+        """
+        outcome = self.execute_all([command])[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def execute_all(self, commands: Sequence[Command]) -> list[Outcome]:
+        """The outcomes of commands that are decided in this order, in as few batches as can be."""
+        if not commands:
+            return []
+        pending = [_Pending(command) for command in commands]
+        self._see_through(pending)
+        return [item.outcome for item in pending if item.outcome is not None]
+
+    def _see_through(self, pending: list[_Pending]) -> None:
+        last = pending[-1]
+        with self._mutex:
+            self._queue.extend(pending)
+            leads = not self._busy
+            self._busy = True
+        while last.outcome is None:
+            if not leads:
+                last.turn.acquire()
+            if last.outcome is None:
+                self._lead()
+            leads = False
+
+    def _lead(self) -> None:
+        with self._mutex:
+            batch = [self._queue.popleft() for _ in range(min(LARGEST_BATCH, len(self._queue)))]
+        try:
+            self._run(batch)
+        finally:
+            self._hand_over(batch)
+
+    def _hand_over(self, batch: list[_Pending]) -> None:
+        """Wake those whose command is done, and one who waits to lead the next batch."""
+        with self._mutex:
+            successor = self._queue[-1] if self._queue else None
+            self._busy = successor is not None
+        for item in batch:
+            item.outcome = item.outcome or StoreUnavailable("The batch was interrupted.")
+            item.turn.release()
+        if successor is not None:
+            successor.turn.release()
+
+    def _run(self, batch: list[_Pending]) -> None:
+        BATCH_SIZE.observe(len(batch))
+        commands = [item.command for item in batch]
+        try:
+            outcomes = self._settle(commands)
+        except Exception as error:
+            logger.exception("batch.failed", commands=len(batch))
+            self._forget_everything()
+            outcomes = [StoreUnavailable(str(error))] * len(batch)
+        for item, outcome in zip(batch, outcomes, strict=True):
+            item.outcome = outcome
+            COMMANDS.labels(item.command.decide.__name__, _outcome_name(outcome)).inc()
+
+    def _settle(self, commands: list[Command]) -> list[Outcome]:
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._attempt(commands)
+            except Moved:
+                CONFLICTS.inc()
+                self._under_lock = BATCHES_UNDER_LOCK
+            except IntegrityError:
+                CONFLICTS.inc()
+                self._under_lock = BATCHES_UNDER_LOCK
+                self._forget_everything()
+            except DBAPIError as error:
+                if not error.connection_invalidated or self._committing:
+                    raise
+                logger.warning("batch.reconnecting", attempt=attempt, error=str(error.orig))
+                self._forget_everything()
+        raise StoreUnavailable(f"No batch went through in {ATTEMPTS} attempts.")
+
+    def _attempt(self, commands: list[Command]) -> list[Outcome]:
+        self._committing = False
+        with writing(self._engine) as connection:
+            batch = Batch(self._aggregates, connection)
+            head = self._lock_if_contended(batch)
+            decided, fresh = self._decide_all(batch, commands)
+            first, position = self._make_durable(batch, fresh, head)
+            self._committing = True
+        self._position = position
+        while len(self._aggregates) > CACHED_AGGREGATES:
+            self._aggregates.popitem(last=False)
+        if batch.entries:
+            self._signals.ring(LOG)
+        return [item.durable(first, position) for item in decided]
+
+    def _decide_all(self, batch: Batch, commands: list[Command]) -> tuple[list[_Decided], _Fresh]:
+        keys = [key for command in commands for key in command.keys]
+        kept = answers.find(batch.connection, keys)
+        batch.prefetch(stream_id for command in commands for stream_id in command.ids())
+        fresh: _Fresh = {}
+        decided = []
+        for command in commands:
+            item = _replay(command, kept, fresh)
+            if item is None:
+                item = self._decide(batch, command)
+                fresh.update({(key.scope, key.key): (key, item) for key in command.keys})
+            decided.append(item)
+        return decided, fresh
+
+    def _decide(self, batch: Batch, command: Command) -> _Decided:
+        work = Work(
+            command.context,
+            batch.fetch,
+            batch.prefetch,
+            command.target,
+            command.expected_version,
+        )
+        outcome: Outcome
+        try:
+            shown = command.decide(work, **command.arguments)
+            outcome = (
+                shown if isinstance(shown, DomainError) else Answer(command.present(shown), 0)
+            )
+            batch.accept(work, command.context.metadata())
+        except DomainError as refusal:
+            batch.undo(work)
+            return _Decided(refusal)
+        except DBAPIError:
+            raise
+        except Exception as error:
+            batch.undo(work)
+            logger.exception("command.failed", command=command.decide.__name__)
+            return _Decided(error)
+        return _Decided(outcome, len(batch.entries) - 1 if work.facts else None)
+
+    def _make_durable(
+        self, batch: Batch, fresh: _Fresh, head: log.Head | None
+    ) -> tuple[int, int]:
+        """Write the batch; the position of its first event, and the log's last position."""
+        if head is None and not (batch.entries or fresh):
+            position = log.read_head(batch.connection)
+            self._catch_up(batch, position)
+            return position, position
+        head = head or self._lock(batch)
+        first = head.position + 1
+        if batch.entries:
+            head = log.append(batch.connection, head, batch.entries, datetime.now(UTC))
+            keep_snapshots(batch.connection, batch.due_for_snapshot())
+            self._signals.announce(batch.connection, LOG)
+        answers.keep(batch.connection, _to_keep(fresh, first, head.position))
+        BATCHES.inc()
+        return first, head.position
+
+    def _lock_if_contended(self, batch: Batch) -> log.Head | None:
+        if not self._under_lock and is_postgres(self._engine):
+            return None
+        self._under_lock = max(0, self._under_lock - 1)
+        return self._lock(batch)
+
+    def _lock(self, batch: Batch) -> log.Head:
+        head = log.lock_head(batch.connection)
+        self._catch_up(batch, head.position)
+        return head
+
+    def _catch_up(self, batch: Batch, position: int) -> None:
+        try:
+            if self._position is None or position - self._position > MOST_TO_CATCH_UP:
+                self._start_over(batch)
+            elif position > self._position:
+                batch.apply(
+                    log.read(
+                        batch.connection,
+                        after=self._position,
+                        until=position,
+                        limit=MOST_TO_CATCH_UP,
+                    )
+                )
+        except Moved:
+            batch.abandon()
+            raise
+        self._position = position
+
+    def _start_over(self, batch: Batch) -> None:
+        """Trust nothing in the map; a batch that already relied on it is decided again."""
+        relied = bool(batch.touched)
+        self._aggregates.clear()
+        if relied:
+            self._position = log.read_head(batch.connection)
+            raise Moved
+
+    def _forget_everything(self) -> None:
+        self._aggregates.clear()
+        self._position = None
+
+
+def _replay(
+    command: Command, kept: dict[tuple[str, str], KeptAnswer], fresh: _Fresh
+) -> _Decided | None:
+    """What the command came to when it was sent before; None when it is new."""
+    for key in command.keys:
+        name = (key.scope, key.key)
+        try:
+            if name in kept:
+                return _Decided(kept[name].answer_to(key).give())
+            if name in fresh:
+                first_key, item = fresh[name]
+                first_key.require_same(key)
+                return item
+        except IdempotencyKeyReused as refusal:
+            return _Decided(refusal)
+    return None
+
+
+def _to_keep(fresh: _Fresh, first: int, head: int) -> Iterator[tuple[Key, StoredAnswer]]:
+    for key, item in fresh.values():
+        stored = item.to_keep(first, head)
+        if stored is not None:
+            yield key, stored
+
+
+def _outcome_name(outcome: Outcome) -> str:
+    if isinstance(outcome, DomainError):
+        return outcome.rule()
+    return "failed" if isinstance(outcome, Exception) else "ok"

@@ -1,0 +1,147 @@
+"""What one command works on: aggregates by id, and what it decided about them."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from domain.aggregate import Aggregate, Fact
+from domain.errors import DomainError, IdempotencyKeyReused, NotFound, Stale
+
+A = TypeVar("A", bound=Aggregate)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Who asks for a command, through which request, and when.
+
+    `at` is given for what happened earlier (an import, a scanner that was offline); `source`
+    names the system it was imported from, and keeps reactions away.
+    """
+
+    actor: str
+    request_id: str = ""
+    ip: str = ""
+    correlation_id: str = ""
+    causation_id: str = ""
+    source: str = ""
+    at: datetime | None = None
+
+    def metadata(self) -> str:
+        """The JSON text stored beside each event; empty entries are left out."""
+        named = {
+            "actor": self.actor,
+            "request_id": self.request_id,
+            "ip": self.ip,
+            "correlation_id": self.correlation_id,
+            "causation_id": self.causation_id,
+            "source": self.source,
+        }
+        return msgspec.json.encode({key: value for key, value in named.items() if value}).decode()
+
+
+@dataclass(frozen=True)
+class Key:
+    """An idempotency key: the same key gets the same answer, whatever happened in between.
+
+    `fingerprint` is a digest of the request; empty where any request with the key is the same.
+    `expires_at` is None for a key that is kept as long as the log.
+    """
+
+    scope: str
+    key: str
+    fingerprint: str = ""
+    expires_at: datetime | None = None
+
+    def require_same(self, other: "Key") -> None:
+        """Raise `IdempotencyKeyReused` when `other` comes with another request."""
+        if other.fingerprint != self.fingerprint:
+            raise IdempotencyKeyReused
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a command led to: the representation of its aggregate, and the log's position.
+
+    `position` is that of the command's last event, or of the log's end when it had none.
+    """
+
+    body: dict[str, Any]
+    position: int
+    replayed: bool = False
+
+    @property
+    def version(self) -> int:
+        """The aggregate's version after the command."""
+        return int(self.body["version"])
+
+
+@dataclass(frozen=True)
+class Command:
+    """A use case with its arguments, ready to be decided.
+
+    `decide` loads, calls a verb, saves, and returns the aggregate to show. An error that it
+    raises leaves no trace; an error that it returns is reported as well, but what was saved
+    before stays: evidence of the attempt.
+
+    `expected_version` is the version of `target` that the caller acted on. `present` makes the
+    answer's body, at once, because the aggregate lives on in the cache.
+    """
+
+    decide: Callable[..., Any]
+    arguments: dict[str, Any]
+    context: Context
+    present: Callable[[Any], dict[str, Any]]
+    keys: tuple[Key, ...] = ()
+    target: UUID | None = None
+    expected_version: int | None = None
+
+    def ids(self) -> list[UUID]:
+        """The ids among the arguments: what the command is likely to load."""
+        return [value for value in self.arguments.values() if isinstance(value, UUID)]
+
+
+@dataclass
+class Work:
+    """The hands of one command: `load`, `find` and `save`."""
+
+    context: Context
+    fetch: Callable[[UUID], Aggregate | None]
+    prefetch: Callable[[Iterable[UUID]], None]
+    target: UUID | None = None
+    expected_version: int | None = None
+    facts: list[Fact] = field(default_factory=list)
+    seen: dict[UUID, tuple[Aggregate, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.now = self.context.at or datetime.now(UTC)
+
+    def find(self, cls: type[A], aggregate_id: UUID) -> A | None:
+        """The aggregate, or None when there is none of that kind."""
+        aggregate = self.fetch(aggregate_id)
+        if aggregate is None:
+            return None
+        self.seen.setdefault(aggregate_id, (aggregate, aggregate.version))
+        if aggregate_id == self.target and self.expected_version not in (None, aggregate.version):
+            raise Stale(f"It is at version {aggregate.version}, not {self.expected_version}.")
+        return aggregate if isinstance(aggregate, cls) else None
+
+    def load(self, cls: type[A], aggregate_id: UUID) -> A:
+        """The aggregate; raises `NotFound`."""
+        aggregate = self.find(cls, aggregate_id)
+        if aggregate is None:
+            raise NotFound(f"There is no {cls.TOPIC.lower()} {aggregate_id}.")  # type: ignore[attr-defined]
+        return aggregate
+
+    def load_all(self, cls: type[A], aggregate_ids: Collection[UUID]) -> list[A]:
+        """Those aggregates, read at once; raises `NotFound` when one is missing."""
+        self.prefetch(aggregate_ids)
+        return [self.load(cls, aggregate_id) for aggregate_id in aggregate_ids]
+
+    def save(self, *aggregates: Aggregate) -> None:
+        """Record what these aggregates decided, in this order."""
+        for aggregate in aggregates:
+            self.seen.setdefault(aggregate.id, (aggregate, 0))
+            self.facts.extend(aggregate.collect_events())  # type: ignore[arg-type]

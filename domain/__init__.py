@@ -1,0 +1,1 @@
+"""What is true: the aggregates, their events and the rules they defend."""

@@ -1,0 +1,55 @@
+"""Money: whole minor units (pence, cents, yen) beside an ISO 4217 currency code."""
+
+from decimal import Decimal, InvalidOperation
+
+from domain.errors import InvalidMoney
+
+_TWO_DIGITS = """
+AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD
+CDF CHF CNY COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD
+HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD
+MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON
+RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD
+TZS UAH USD UYU UZS VED VES WST XCD YER ZAR ZMW ZWG
+"""
+_NO_DIGITS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+_THREE_DIGITS = "BHD IQD JOD KWD LYD OMR TND"
+
+MINOR_DIGITS: dict[str, int] = {
+    code: digits
+    for digits, codes in ((0, _NO_DIGITS), (2, _TWO_DIGITS), (3, _THREE_DIGITS))
+    for code in codes.split()
+}
+"""Digits after the decimal point of each active currency (ISO 4217, list one)."""
+
+LARGEST_AMOUNT = 10**15
+"""In minor units; a total of many such amounts still fits a 64-bit column."""
+
+
+def require_currency(code: str) -> None:
+    """Raise `InvalidMoney` unless `code` is an active ISO 4217 currency."""
+    if code not in MINOR_DIGITS:
+        raise InvalidMoney(f"{code!r} is not an ISO 4217 currency code, like 'GBP'.")
+
+
+def to_minor(amount: str | Decimal, currency: str) -> int:
+    """Minor units of a decimal `amount`: `to_minor("128.00", "GBP") == 12800`.
+
+    Raises `InvalidMoney` for anything else than a plain amount the currency can express.
+    """
+    require_currency(currency)
+    try:
+        scaled = Decimal(amount).scaleb(MINOR_DIGITS[currency])
+    except InvalidOperation:
+        raise InvalidMoney(f"{amount!r} is not a decimal amount, like '12.50'.") from None
+    if not scaled.is_finite() or abs(scaled) > LARGEST_AMOUNT:
+        raise InvalidMoney(f"{amount} is out of range.")
+    if scaled != scaled.to_integral_value():
+        raise InvalidMoney(f"{amount} has more decimals than {currency} allows.")
+    return int(scaled)
+
+
+def to_decimal(minor: int, currency: str) -> str:
+    """The decimal string of `minor` units: `to_decimal(12800, "GBP") == "128.00"`."""
+    digits = MINOR_DIGITS[currency]
+    return f"{Decimal(minor).scaleb(-digits):.{digits}f}"

@@ -1,0 +1,289 @@
+"""The life of a ticket: issued, transferred, admitted and let out, or voided.
+
+Refused scans and transfers are recorded as well: they are evidence.
+"""
+
+import hmac
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from eventsourcing.domain import event as records
+
+from domain.aggregate import Aggregate, FirstFact
+from domain.errors import TicketVoid
+
+FORCEABLE = ("already_redeemed", "blocked", "invalid_time")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One attempt at a gate, as the scanner reported it."""
+
+    event_id: UUID
+    type: str = "entry"
+    scanner_id: str = ""
+    location: str = ""
+    device_info: str = ""
+    forced: bool = False
+    additional_metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class Ticket(Aggregate):
+    TOPIC: ClassVar[str] = "Ticket"
+    event_id: UUID
+    ticket_type_id: UUID
+    order_id: UUID
+    holder_id: UUID
+    secret: str
+    old_secrets: list[str]
+    reentry: bool
+    status: str
+    blocked: bool
+    inside: bool
+    admissions: int
+
+    class Issued(FirstFact):
+        TOPIC = "Ticket.Issued"
+        event_id: UUID
+        ticket_type_id: UUID
+        order_id: UUID
+        holder_id: UUID
+        secret: str
+        reentry: bool
+
+    class Transferred(Aggregate.Event):
+        TOPIC = "Ticket.Transferred"
+        event_id: UUID
+        from_customer_id: UUID
+        to_customer_id: UUID
+        secret: str
+        reason: str
+
+    class TransferRefused(Aggregate.Event):
+        TOPIC = "Ticket.TransferRefused"
+        event_id: UUID
+        from_customer_id: UUID
+        to_customer_id: UUID
+        reason: str
+        refusal: str
+
+    class Admitted(Aggregate.Event):
+        TOPIC = "Ticket.Admitted"
+        ticket_type_id: UUID
+        scan: Scan
+
+    class LetOut(Aggregate.Event):
+        TOPIC = "Ticket.LetOut"
+        ticket_type_id: UUID
+        scan: Scan
+
+    class ScanRefused(Aggregate.Event):
+        TOPIC = "Ticket.ScanRefused"
+        ticket_type_id: UUID
+        scan: Scan
+        reason: str
+
+    class Blocked(Aggregate.Event):
+        TOPIC = "Ticket.Blocked"
+        event_id: UUID
+        reason: str
+
+    class Unblocked(Aggregate.Event):
+        TOPIC = "Ticket.Unblocked"
+        event_id: UUID
+
+    class Voided(Aggregate.Event):
+        TOPIC = "Ticket.Voided"
+        event_id: UUID
+        reason: str
+
+    def __init__(
+        self,
+        event_id: UUID,
+        ticket_type_id: UUID,
+        order_id: UUID,
+        holder_id: UUID,
+        secret: str,
+        reentry: bool,
+    ) -> None:
+        self.event_id = event_id
+        self.ticket_type_id = ticket_type_id
+        self.order_id = order_id
+        self.holder_id = holder_id
+        self.secret = secret
+        self.old_secrets = []
+        self.reentry = reentry
+        self.status = "issued"
+        self.blocked = False
+        self.inside = False
+        self.admissions = 0
+
+    @classmethod
+    def issue(
+        cls,
+        ticket_id: UUID,
+        *,
+        event_id: UUID,
+        ticket_type_id: UUID,
+        order_id: UUID,
+        holder_id: UUID,
+        secret: str,
+        reentry: bool,
+        now: datetime,
+    ) -> "Ticket":
+        return cls._create(
+            cls.Issued,
+            id=ticket_id,
+            event_id=event_id,
+            ticket_type_id=ticket_type_id,
+            order_id=order_id,
+            holder_id=holder_id,
+            secret=secret,
+            reentry=reentry,
+            timestamp=now,
+        )
+
+    def transfer(
+        self, to_customer_id: UUID, secret: str, reason: str, *, why_not: str | None, now: datetime
+    ) -> str | None:
+        """Hand the ticket over under a new secret; a refusal is recorded, and returned.
+
+        `why_not` is what speaks against it outside of the ticket.
+        """
+        refusal = self._why_not_transferable(to_customer_id) or why_not
+        if refusal is not None:
+            self._transfer_refused(
+                event_id=self.event_id,
+                from_customer_id=self.holder_id,
+                to_customer_id=to_customer_id,
+                reason=reason,
+                refusal=refusal,
+                timestamp=now,
+            )
+            return refusal
+        self._transferred(
+            event_id=self.event_id,
+            from_customer_id=self.holder_id,
+            to_customer_id=to_customer_id,
+            secret=secret,
+            reason=reason,
+            timestamp=now,
+        )
+        return None
+
+    @records(Transferred)
+    def _transferred(
+        self,
+        event_id: UUID,
+        from_customer_id: UUID,
+        to_customer_id: UUID,
+        secret: str,
+        reason: str,
+        timestamp: datetime,
+    ) -> None:
+        self.holder_id = to_customer_id
+        self.old_secrets.append(self.secret)
+        self.secret = secret
+
+    @records(TransferRefused)
+    def _transfer_refused(
+        self,
+        event_id: UUID,
+        from_customer_id: UUID,
+        to_customer_id: UUID,
+        reason: str,
+        refusal: str,
+        timestamp: datetime,
+    ) -> None:
+        """A refusal changes nothing."""
+
+    def present(
+        self, scan: Scan, secret: str | None, *, why_not: str | None, now: datetime
+    ) -> str | None:
+        """Try to pass the gate; a refusal is recorded, and its reason returned.
+
+        `secret` is None when the staff looked the ticket up; `why_not` is what speaks
+        against it outside of the ticket.
+        """
+        refusal = self._why_not_admissible(scan, secret) or why_not
+        if refusal is not None and not (scan.forced and refusal in FORCEABLE):
+            self._scan_refused(
+                ticket_type_id=self.ticket_type_id, scan=scan, reason=refusal, timestamp=now
+            )
+            return refusal
+        pass_gate = self._let_out if scan.type == "exit" else self._admitted
+        pass_gate(ticket_type_id=self.ticket_type_id, scan=scan, timestamp=now)
+        return None
+
+    @records(Admitted)
+    def _admitted(self, ticket_type_id: UUID, scan: Scan, timestamp: datetime) -> None:
+        self.inside = True
+        self.admissions += 1
+
+    @records(LetOut)
+    def _let_out(self, ticket_type_id: UUID, scan: Scan, timestamp: datetime) -> None:
+        self.inside = False
+
+    @records(ScanRefused)
+    def _scan_refused(
+        self, ticket_type_id: UUID, scan: Scan, reason: str, timestamp: datetime
+    ) -> None:
+        """A refusal changes nothing."""
+
+    def block(self, reason: str, now: datetime) -> None:
+        if self.status == "voided":
+            raise TicketVoid
+        if not self.blocked:
+            self._blocked(event_id=self.event_id, reason=reason, timestamp=now)
+
+    @records(Blocked)
+    def _blocked(self, event_id: UUID, reason: str, timestamp: datetime) -> None:
+        self.blocked = True
+
+    def unblock(self, now: datetime) -> None:
+        if self.blocked:
+            self._unblocked(event_id=self.event_id, timestamp=now)
+
+    @records(Unblocked)
+    def _unblocked(self, event_id: UUID, timestamp: datetime) -> None:
+        self.blocked = False
+
+    def void(self, reason: str, now: datetime) -> None:
+        if self.status != "voided":
+            self._voided(event_id=self.event_id, reason=reason, timestamp=now)
+
+    @records(Voided)
+    def _voided(self, event_id: UUID, reason: str, timestamp: datetime) -> None:
+        self.status = "voided"
+
+    def knows(self, secret: str) -> bool:
+        """Whether `secret` is or ever was a secret of this ticket."""
+        return any(hmac.compare_digest(secret, mine) for mine in (self.secret, *self.old_secrets))
+
+    def _why_not_transferable(self, to_customer_id: UUID) -> str | None:
+        if self.status == "voided":
+            return "canceled"
+        if self.blocked:
+            return "blocked"
+        if self.admissions:
+            return "already_redeemed"
+        if to_customer_id == self.holder_id:
+            return "same_holder"
+        return None
+
+    def _why_not_admissible(self, scan: Scan, secret: str | None) -> str | None:
+        if secret is not None and not hmac.compare_digest(secret, self.secret):
+            return "revoked"
+        if scan.event_id != self.event_id:
+            return "product"
+        if self.status == "voided":
+            return "canceled"
+        if self.blocked:
+            return "blocked"
+        if scan.type == "exit":
+            return None if self.inside else "invalid"
+        if self.inside or (self.admissions and not self.reentry):
+            return "already_redeemed"
+        return None

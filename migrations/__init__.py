@@ -1,0 +1,22 @@
+"""The database's shape, step by step; `upgrade` brings any database to the latest."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine
+
+
+def configuration() -> Config:
+    """Alembic's configuration, without a file: this folder is all it needs."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config
+
+
+def upgrade(engine: Engine) -> None:
+    """Apply every migration that `engine`'s database lacks."""
+    config = configuration()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
