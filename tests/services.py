@@ -28,6 +28,7 @@ import psycopg2
 import redis
 from psycopg2 import sql
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 POSTGRES_PORT = 5432
 REDIS_PORT = 6379
@@ -111,7 +112,7 @@ def postgres_fault(url: str) -> str | None:
                 " FROM pg_roles WHERE rolname = current_user"
             )
             may_create, version = cursor.fetchone() or (False, 0)
-    except psycopg2.Error as error:
+    except (psycopg2.Error, ArgumentError) as error:
         return str(error).strip()
     if version < OLDEST_POSTGRES:
         return "it is older than PostgreSQL 13"

@@ -99,8 +99,9 @@ def test_a_machine_that_can_have_no_server_is_told_what_to_do(
         services.find_postgres({})
 
 
-def test_a_server_that_is_not_there_is_at_fault():
+def test_a_server_that_cannot_be_reached_is_at_fault():
     assert "Connection refused" in (services.postgres_fault(NOWHERE) or "")
+    assert services.postgres_fault("no URL at all")
     assert "Connection refused" in (services.redis_fault("redis://127.0.0.1:1/0") or "")
 
 
