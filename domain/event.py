@@ -18,8 +18,8 @@ from domain.errors import (
     InvalidEvent,
     InvalidOrder,
     InvalidTicketType,
-    NothingToSell,
     NotFound,
+    NothingToSell,
     NotOnSale,
     SoldOut,
     WrongEventStatus,
@@ -182,9 +182,7 @@ class Event(Aggregate):
             self._ticket_type_changed(ticket_type_id=ticket_type_id, terms=terms, timestamp=now)
 
     @records(TicketTypeChanged)
-    def _ticket_type_changed(
-        self, ticket_type_id: UUID, terms: Terms, timestamp: datetime
-    ) -> None:
+    def _ticket_type_changed(self, ticket_type_id: UUID, terms: Terms, timestamp: datetime) -> None:
         self.ticket_types[ticket_type_id].terms = terms
 
     def publish(self, now: datetime) -> None:
@@ -239,9 +237,7 @@ class Event(Aggregate):
         self._tickets_held(order_id=order_id, quantities=quantities, timestamp=now)
 
     @records(TicketsHeld)
-    def _tickets_held(
-        self, order_id: UUID, quantities: Quantities, timestamp: datetime
-    ) -> None:
+    def _tickets_held(self, order_id: UUID, quantities: Quantities, timestamp: datetime) -> None:
         for ticket_type_id, quantity in quantities.items():
             self.ticket_types[ticket_type_id].held += quantity
 
@@ -249,18 +245,14 @@ class Event(Aggregate):
         self._hold_released(order_id=order_id, quantities=quantities, timestamp=now)
 
     @records(HoldReleased)
-    def _hold_released(
-        self, order_id: UUID, quantities: Quantities, timestamp: datetime
-    ) -> None:
+    def _hold_released(self, order_id: UUID, quantities: Quantities, timestamp: datetime) -> None:
         for ticket_type_id, quantity in quantities.items():
             self.ticket_types[ticket_type_id].held -= quantity
 
     def sell(self, order_id: UUID, quantities: Quantities, amount: int, now: datetime) -> None:
         """Turn what `order_id` holds into sales worth `amount` minor units."""
         self.require_not_cancelled()
-        self._tickets_sold(
-            order_id=order_id, quantities=quantities, amount=amount, timestamp=now
-        )
+        self._tickets_sold(order_id=order_id, quantities=quantities, amount=amount, timestamp=now)
 
     @records(TicketsSold)
     def _tickets_sold(
@@ -270,9 +262,7 @@ class Event(Aggregate):
             self.ticket_types[ticket_type_id].held -= quantity
             self.ticket_types[ticket_type_id].sold += quantity
 
-    def take_back(
-        self, order_id: UUID, quantities: Quantities, amount: int, now: datetime
-    ) -> None:
+    def take_back(self, order_id: UUID, quantities: Quantities, amount: int, now: datetime) -> None:
         """Put refunded tickets worth `amount` minor units back on sale."""
         self._tickets_returned(
             order_id=order_id, quantities=quantities, amount=amount, timestamp=now

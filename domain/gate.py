@@ -53,9 +53,7 @@ class Unmatched(Aggregate):
             timestamp=now,
         )
 
-    def present_again(
-        self, scan: Scan, reason: str, ticket_id: UUID | None, now: datetime
-    ) -> None:
+    def present_again(self, scan: Scan, reason: str, ticket_id: UUID | None, now: datetime) -> None:
         self._presented_again(scan=scan, reason=reason, ticket_id=ticket_id, timestamp=now)
 
     @records(PresentedAgain)

@@ -1,6 +1,7 @@
 """Money: whole minor units (pence, cents, yen) beside an ISO 4217 currency code."""
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 
 from domain.errors import InvalidMoney
 
@@ -25,6 +26,9 @@ MINOR_DIGITS: dict[str, int] = {
 LARGEST_AMOUNT = 10**15
 """In minor units; a total of many such amounts still fits a 64-bit column."""
 
+_MOST_DIGITS = len(str(LARGEST_AMOUNT))
+_PLAIN = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
+
 
 def require_currency(code: str) -> None:
     """Raise `InvalidMoney` unless `code` is an active ISO 4217 currency."""
@@ -38,15 +42,17 @@ def to_minor(amount: str | Decimal, currency: str) -> int:
     Raises `InvalidMoney` for anything else than a plain amount the currency can express.
     """
     require_currency(currency)
-    try:
-        scaled = Decimal(amount).scaleb(MINOR_DIGITS[currency])
-    except InvalidOperation:
-        raise InvalidMoney(f"{amount!r} is not a decimal amount, like '12.50'.") from None
-    if not scaled.is_finite() or abs(scaled) > LARGEST_AMOUNT:
-        raise InvalidMoney(f"{amount} is out of range.")
-    if scaled != scaled.to_integral_value():
-        raise InvalidMoney(f"{amount} has more decimals than {currency} allows.")
-    return int(scaled)
+    plain = _PLAIN.fullmatch(str(amount))
+    if plain is None:
+        raise InvalidMoney(f"{amount!r} is not a decimal amount, like '12.50'.")
+    sign, whole, fraction = plain.groups(default="")
+    digits = MINOR_DIGITS[currency]
+    if len(fraction.rstrip("0")) > digits:
+        raise InvalidMoney(f"{currency} has no more than {digits} decimals.")
+    minor = (whole + fraction[:digits].ljust(digits, "0")).lstrip("0") or "0"
+    if len(minor) > _MOST_DIGITS or int(minor) > LARGEST_AMOUNT:
+        raise InvalidMoney("The amount is out of range.")
+    return int(sign + minor)
 
 
 def to_decimal(minor: int, currency: str) -> str:

@@ -109,6 +109,11 @@ class Order(Aggregate):
     ) -> "Order":
         if not lines or any(not line.ticket_ids for line in lines):
             raise InvalidOrder("An order has at least one ticket in every line.")
+        if len({line.ticket_type_id for line in lines}) != len(lines):
+            raise InvalidOrder("Each ticket type has one line.")
+        ticket_ids = [ticket_id for line in lines for ticket_id in line.ticket_ids]
+        if len(set(ticket_ids)) != len(ticket_ids):
+            raise InvalidOrder("No ticket stands in an order twice.")
         return cls._create(
             cls.Placed,
             id=order_id,
@@ -169,9 +174,7 @@ class Order(Aggregate):
         if self.status == "cancelled":
             return
         self._require_status("placed")
-        self._cancelled(
-            sale=self.sale, reason=reason, quantities=self.quantities, timestamp=now
-        )
+        self._cancelled(sale=self.sale, reason=reason, quantities=self.quantities, timestamp=now)
 
     @records(Cancelled)
     def _cancelled(
@@ -227,7 +230,7 @@ class Order(Aggregate):
         whole: bool,
         timestamp: datetime,
     ) -> None:
-        self.refunded_tickets.extend(ticket_ids)
+        self.refunded_tickets = [*self.refunded_tickets, *ticket_ids]
         self.status = "refunded" if whole else "partly_refunded"
 
     @property

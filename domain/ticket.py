@@ -4,6 +4,7 @@ Refused scans and transfers are recorded as well: they are evidence.
 """
 
 import hmac
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -207,8 +208,8 @@ class Ticket(Aggregate):
         `secret` is None when the staff looked the ticket up; `why_not` is what speaks
         against it outside of the ticket.
         """
-        refusal = self._why_not_admissible(scan, secret) or why_not
-        if refusal is not None and not (scan.forced and refusal in FORCEABLE):
+        refusal = self._why_not_admissible(scan, secret, why_not)
+        if refusal is not None:
             self._scan_refused(
                 ticket_type_id=self.ticket_type_id, scan=scan, reason=refusal, timestamp=now
             )
@@ -260,7 +261,7 @@ class Ticket(Aggregate):
 
     def knows(self, secret: str) -> bool:
         """Whether `secret` is or ever was a secret of this ticket."""
-        return any(hmac.compare_digest(secret, mine) for mine in (self.secret, *self.old_secrets))
+        return any(_same(secret, mine) for mine in (self.secret, *self.old_secrets))
 
     def _why_not_transferable(self, to_customer_id: UUID) -> str | None:
         if self.status == "voided":
@@ -273,17 +274,29 @@ class Ticket(Aggregate):
             return "same_holder"
         return None
 
-    def _why_not_admissible(self, scan: Scan, secret: str | None) -> str | None:
-        if secret is not None and not hmac.compare_digest(secret, self.secret):
-            return "revoked"
+    def _why_not_admissible(
+        self, scan: Scan, secret: str | None, why_not: str | None
+    ) -> str | None:
+        """The first objection that stands; staff may override some, but never what is behind."""
+        overridden = FORCEABLE if scan.forced else ()
+        objections = (*self._objections(scan, secret), why_not)
+        return next((reason for reason in objections if reason not in overridden), None)
+
+    def _objections(self, scan: Scan, secret: str | None) -> Iterator[str]:
+        if secret is not None and not _same(secret, self.secret):
+            yield "revoked"
         if scan.event_id != self.event_id:
-            return "product"
+            yield "product"
         if self.status == "voided":
-            return "canceled"
+            yield "canceled"
         if self.blocked:
-            return "blocked"
-        if scan.type == "exit":
-            return None if self.inside else "invalid"
-        if self.inside or (self.admissions and not self.reentry):
-            return "already_redeemed"
-        return None
+            yield "blocked"
+        if scan.type == "exit" and not self.inside:
+            yield "invalid"
+        if scan.type != "exit" and (self.inside or (self.admissions and not self.reentry)):
+            yield "already_redeemed"
+
+
+def _same(shown: str, mine: str) -> bool:
+    """Compare in constant time; as bytes, since anybody may show anything."""
+    return hmac.compare_digest(shown.encode(errors="replace"), mine.encode())
