@@ -1,0 +1,56 @@
+"""Leases: which process runs what, so that a second one stands by and takes over.
+
+They save work; that nothing is applied twice is the doing of the locked positions.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, cast, func, literal_column, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from application.store.database import is_postgres
+from projections.engine.tables import leases
+
+SECONDS = 10
+"""How long a lease runs: after a kill -9, another process takes over within that time."""
+
+
+def offer(connection: Connection, names: Iterable[str]) -> None:
+    """Make leases that do not exist yet, held by nobody."""
+    insert = postgresql.insert if is_postgres(connection) else sqlite.insert
+    rows = [{"name": name, "holder": "", "runs_until": 0} for name in names]
+    connection.execute(insert(leases).on_conflict_do_nothing(), rows)
+
+
+def take(connection: Connection, names: Sequence[str], holder: str) -> set[str]:
+    """Take or renew those leases that are free or ours; the names of what we hold now."""
+    now = _clock(connection)
+    taken = connection.execute(
+        update(leases)
+        .where(
+            leases.c.name.in_(names), or_(leases.c.holder == holder, leases.c.runs_until < now)
+        )
+        .values(holder=holder, runs_until=now + SECONDS)
+        .returning(leases.c.name)
+    )
+    return set(taken.scalars())
+
+
+def give_back(connection: Connection, holder: str) -> None:
+    """Let others take what we hold."""
+    connection.execute(
+        update(leases).where(leases.c.holder == holder).values(holder="", runs_until=0)
+    )
+
+
+def holders(connection: Connection) -> dict[str, str]:
+    """Who holds each lease that runs."""
+    query = select(leases.c.name, leases.c.holder).where(leases.c.runs_until >= _clock(connection))
+    return {row.name: row.holder for row in connection.execute(query)}
+
+
+def _clock(connection: Connection) -> Any:
+    if is_postgres(connection):
+        return cast(func.extract("epoch", func.clock_timestamp()), BigInteger)
+    return literal_column("CAST(strftime('%s', 'now') AS INTEGER)", BigInteger)

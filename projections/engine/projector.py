@@ -1,0 +1,144 @@
+"""The live projector: keeps read models at the end of the log.
+
+All read models that stand at the same position take a batch together, in one transaction: one
+read of the log, one commit. One that lags behind takes batches alone until it has caught up.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+from prometheus_client import Counter, Gauge
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from application.composition import Turnstile
+from application.store import log
+from application.store.database import writing
+from application.store.mapper import to_fact
+from application.store.signals import LOG, READ_MODELS
+from domain.aggregate import Fact
+from domain.ids import uuid7
+from projections.engine import leases
+from projections.engine.applying import apply
+from projections.engine.positions import ensure_tracked, lock_positions, move
+from projections.engine.read_model import ReadModel
+from projections.registry import READ_MODELS as ALL
+
+BATCH = 2_000
+POLL_SECONDS = 0.25
+RENEW_SECONDS = leases.SECONDS / 3
+RETRY_SECONDS = 1.0
+
+EVENTS = Counter("turnstile_projected_events", "Events taken by the projector")
+POSITION = Gauge("turnstile_projection_position", "Position reached", ("read_model",))
+
+logger = structlog.get_logger(__name__)
+
+
+class Projector:
+    """Runs read models in this process; `catch_up` once, or `run` until told to stop."""
+
+    def __init__(self, turnstile: Turnstile, models: Sequence[ReadModel] = ALL) -> None:
+        self._turnstile = turnstile
+        self._models = tuple(models)
+        self._held: tuple[ReadModel, ...] = ()
+        self._renewed = 0.0
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid7().hex[-8:]}"
+
+    def catch_up(self) -> int:
+        """Bring every model to the end of the log, leased or not; the position reached."""
+        with writing(self._turnstile.engine) as connection:
+            ensure_tracked(connection, [model.name for model in self._models])
+        while self.step(self._models):
+            pass
+        with self._turnstile.engine.connect() as connection:
+            return log.read_head(connection)
+
+    def run(self, stop: threading.Event) -> None:
+        """Keep the models that we can lease at the end of the log, until `stop` is set."""
+        bell = self._turnstile.signals.bells[LOG]
+        while not stop.is_set():
+            heard = bell.heard()
+            try:
+                if not self._renew() or not self.step(self._held):
+                    self._turnstile.signals.wait(LOG, heard, POLL_SECONDS)
+            except SQLAlchemyError as error:
+                logger.warning("projector.retrying", error=str(error))
+                self._renewed = 0.0
+                stop.wait(RETRY_SECONDS)
+        self._give_back()
+
+    def step(self, models: Sequence[ReadModel]) -> bool:
+        """Let those that lag most take one batch; whether there was any."""
+        try:
+            return self._advance(models)
+        except SQLAlchemyError:
+            if len(models) == 1:
+                raise
+        return any([self._advance_alone(model) for model in models])
+
+    def _advance_alone(self, model: ReadModel) -> bool:
+        try:
+            return self._advance([model])
+        except SQLAlchemyError as error:
+            logger.error("projector.failed", read_model=model.name, error=str(error))
+            return False
+
+    def _advance(self, models: Sequence[ReadModel]) -> bool:
+        with writing(self._turnstile.engine) as connection:
+            at = lock_positions(connection, [model.name for model in models])
+            start = min(at.values())
+            ahead = [position for position in at.values() if position > start]
+            end = min([log.read_head(connection), start + BATCH, *ahead])
+            if end == start:
+                return False
+            group = [model for model in models if at[model.name] == start]
+            facts = read_facts(connection, group, start, end)
+            for model in group:
+                apply(connection, model, facts)
+            move(connection, [model.name for model in group], end)
+            self._turnstile.signals.announce(connection, READ_MODELS)
+        self._turnstile.signals.ring(READ_MODELS)
+        _count(group, len(facts), end)
+        return True
+
+    def _renew(self) -> bool:
+        """Renew or take leases now and then; whether we hold any."""
+        if time.monotonic() - self._renewed > RENEW_SECONDS:
+            names = [model.name for model in self._models]
+            with writing(self._turnstile.engine) as connection:
+                ensure_tracked(connection, names)
+                leases.offer(connection, names)
+                held = leases.take(connection, names, self.holder)
+            self._note(held)
+            self._renewed = time.monotonic()
+        return bool(self._held)
+
+    def _note(self, held: set[str]) -> None:
+        before = {model.name for model in self._held}
+        self._held = tuple(model for model in self._models if model.name in held)
+        if held != before:
+            logger.info("projector.leases", holder=self.holder, held=sorted(held))
+
+    def _give_back(self) -> None:
+        with writing(self._turnstile.engine) as connection:
+            leases.give_back(connection, self.holder)
+
+
+def read_facts(
+    connection: Connection, models: Sequence[ReadModel], start: int, end: int
+) -> list[Fact]:
+    """The events with `start < position <= end` that any of these models handles."""
+    topics = sorted(set().union(*(model.topics for model in models)))
+    entries = log.read(connection, after=start, until=end, limit=end - start, topics=topics)
+    return [to_fact(entry) for entry in entries]
+
+
+def _count(group: Sequence[ReadModel], events: int, position: int) -> None:
+    EVENTS.inc(events)
+    for model in group:
+        POSITION.labels(model.name).set(position)

@@ -1,0 +1,140 @@
+"""Rebuilding a read model from nothing, beside the live one, and swapping it in.
+
+Shadow tables are filled from position 0 while queries and the live projector go on. The swap is
+one transaction: it locks the live position, takes the last events, and renames.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import uuid4
+
+import structlog
+from sqlalchemy import Connection, MetaData, Table, delete, text
+from sqlalchemy.exc import OperationalError
+
+from application.composition import Turnstile
+from application.store import log
+from application.store.database import is_postgres, writing
+from application.store.signals import READ_MODELS
+from application.store.tables import tracking
+from projections.engine import parking
+from projections.engine.applying import apply
+from projections.engine.positions import ensure_tracked, lock_positions, move
+from projections.engine.projector import read_facts
+from projections.engine.read_model import ReadModel
+
+BATCH = 5_000
+SWAP_ATTEMPTS = 20
+LOCK_TIMEOUT_MS = 2_000
+SUFFIX = "__new"
+OLD = "__old"
+
+Progress = Callable[[int, int], None]
+"""Called with the position reached and the log's end."""
+
+logger = structlog.get_logger(__name__)
+
+
+class RebuildFailed(Exception):
+    """The rebuilt tables could not be swapped in; the live ones are as they were."""
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a rebuild did: the model stands at `position`, with `rows` rows in its tables."""
+
+    name: str
+    position: int
+    rows: int
+
+
+def rebuild(
+    turnstile: Turnstile, model: ReadModel, progress: Progress = lambda done, total: None
+) -> Rebuilt:
+    """Build `model` again from the whole log and swap it in; queries go on meanwhile.
+
+    Interrupted anywhere, it leaves the live tables alone, and starts again when called again.
+    """
+    shadow = _Shadow(model)
+    with writing(turnstile.engine) as connection:
+        ensure_tracked(connection, [model.name])
+        shadow.create(connection)
+    position, head = 0, 1
+    while position < head:
+        with writing(turnstile.engine) as connection:
+            head = log.read_head(connection)
+            position = shadow.advance(connection, position, min(head, position + BATCH))
+        progress(position, head)
+    return _swap(turnstile, shadow, position)
+
+
+def _swap(turnstile: Turnstile, shadow: "_Shadow", position: int) -> Rebuilt:
+    for _ in range(SWAP_ATTEMPTS):
+        try:
+            with writing(turnstile.engine) as connection:
+                rebuilt = shadow.swap_in(connection, position)
+                turnstile.signals.announce(connection, READ_MODELS)
+        except OperationalError as error:
+            logger.info("rebuild.swap_waits", read_model=shadow.model.name, error=str(error.orig))
+            continue
+        turnstile.signals.ring(READ_MODELS)
+        return rebuilt
+    raise RebuildFailed(f"{shadow.model.name}: its tables were in use at every attempt.")
+
+
+class _Shadow:
+    """The tables that will replace a read model's."""
+
+    def __init__(self, model: ReadModel) -> None:
+        self.model = model
+        self.name = model.name + SUFFIX
+        metadata = MetaData()
+        self.tables = {table: _clone(table, metadata) for table in model.tables}
+
+    def create(self, connection: Connection) -> None:
+        """Make them anew, empty; what an interrupted rebuild left behind is dropped."""
+        for table in self.tables.values():
+            table.drop(connection, checkfirst=True)
+            table.create(connection)
+        parking.unpark(connection, self.name)
+        connection.execute(delete(tracking).where(tracking.c.name == self.name))
+        ensure_tracked(connection, [self.name])
+
+    def advance(self, connection: Connection, start: int, end: int) -> int:
+        """Take the events with `start < position <= end`."""
+        facts = read_facts(connection, [self.model], start, end)
+        apply(connection, self.model, facts, tables=self.tables, name=self.name)
+        move(connection, [self.name], end)
+        return end
+
+    def swap_in(self, connection: Connection, position: int) -> Rebuilt:
+        """Replace the live tables by these, at the position where the live ones stood or later."""
+        if is_postgres(connection):
+            connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
+        live = lock_positions(connection, [self.model.name])[self.model.name]
+        position = self.advance(connection, position, max(live, position))
+        rows = sum(_count(connection, table) for table in self.tables.values())
+        for table, new in self.tables.items():
+            connection.execute(text(f"ALTER TABLE {table.name} RENAME TO {table.name}{OLD}"))
+            connection.execute(text(f"ALTER TABLE {new.name} RENAME TO {table.name}"))
+            connection.execute(text(f"DROP TABLE {table.name}{OLD}"))
+        move(connection, [self.model.name], position)
+        parking.hand_over(connection, self.name, self.model.name)
+        connection.execute(delete(tracking).where(tracking.c.name == self.name))
+        return Rebuilt(self.model.name, position, rows)
+
+
+def _clone(table: Table, metadata: MetaData) -> Table:
+    """The same table under another name; its indexes are named anew each time.
+
+    Both databases keep an index's name when its table is renamed, so a name made from the
+    table's would be taken by the rebuild before.
+    """
+    clone = table.to_metadata(metadata, name=table.name + SUFFIX)
+    for index in clone.indexes:
+        index.name = f"{index.name}_{uuid4().hex[:8]}"
+    return clone
+
+
+def _count(connection: Connection, table: Table) -> int:
+    return int(connection.execute(text(f"SELECT count(*) FROM {table.name}")).scalar_one())

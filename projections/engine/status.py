@@ -1,0 +1,56 @@
+"""How every read model is doing: what an operator looks at first."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from application.store import log
+from application.store.tables import events, tracking
+from projections.engine import leases
+from projections.engine.rebuild import SUFFIX
+from projections.engine.tables import parked
+from projections.registry import READ_MODELS
+
+
+def status(connection: Connection) -> list[dict[str, Any]]:
+    """Each read model's position, lag in events and seconds, parked events and holder.
+
+    `lag_seconds` is the age of the oldest event not taken yet, by when it was recorded;
+    `rebuild_position` is null unless a rebuild runs.
+    """
+    head = log.read_head(connection)
+    at = {row.name: row.position for row in connection.execute(select(tracking))}
+    held = leases.holders(connection)
+    waiting = _parked(connection)
+    return [
+        {
+            "name": model.name,
+            "position": at.get(model.name, 0),
+            "head": head,
+            "lag_events": head - at.get(model.name, 0),
+            "lag_seconds": _lag_seconds(connection, at.get(model.name, 0), head),
+            "parked_streams": waiting.get(model.name, (0, 0))[0],
+            "parked_events": waiting.get(model.name, (0, 0))[1],
+            "holder": held.get(model.name),
+            "rebuild_position": at.get(model.name + SUFFIX),
+        }
+        for model in READ_MODELS
+    ]
+
+
+def _parked(connection: Connection) -> dict[str, tuple[int, int]]:
+    query = select(
+        parked.c.read_model,
+        func.count(parked.c.stream_id.distinct()).label("streams"),
+        func.count().label("events"),
+    ).group_by(parked.c.read_model)
+    return {row.read_model: (row.streams, row.events) for row in connection.execute(query)}
+
+
+def _lag_seconds(connection: Connection, position: int, head: int) -> float:
+    if position >= head:
+        return 0.0
+    query = select(events.c.recorded_at).where(events.c.position == position + 1)
+    recorded_at = connection.execute(query).scalar_one()
+    return round(max(0.0, (datetime.now(UTC) - recorded_at).total_seconds()), 3)
