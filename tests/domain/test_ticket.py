@@ -1,0 +1,260 @@
+"""The rules of a ticket: issued, transferred, admitted and let out, or voided."""
+
+from collections.abc import Callable
+
+import pytest
+
+from domain.errors import TicketVoid
+from domain.ids import new_secret
+from domain.ticket import Ticket
+from tests.domain.given import (
+    ANNA,
+    BORIS,
+    CLARA,
+    FIRST,
+    NEW_SECRET,
+    NOW,
+    OTHER_FESTIVAL,
+    SECRET,
+    admitted,
+    entry,
+    issued,
+    last,
+    scan,
+    transfer,
+    transferred,
+)
+
+
+def blocked() -> Ticket:
+    ticket = issued()
+    ticket.block("charge-back", NOW)
+    return ticket
+
+
+def voided() -> Ticket:
+    ticket = issued()
+    ticket.void("refunded", NOW)
+    return ticket
+
+
+def let_out(*, reentry: bool = True) -> Ticket:
+    ticket = admitted(reentry=reentry)
+    assert scan(ticket, type="exit") == "ok"
+    return ticket
+
+
+# Admitted
+
+
+def test_a_ticket_admits():
+    ticket = issued()
+    assert scan(ticket) == "ok"
+    fact = last(ticket)
+    assert isinstance(fact, Ticket.Admitted)
+    assert fact.scan == entry()
+    assert (ticket.inside, ticket.admissions) == (True, 1)
+
+
+def test_a_ticket_admits_once():
+    ticket = admitted()
+    assert scan(ticket) == "already_redeemed"
+    assert ticket.admissions == 1
+
+
+def test_a_ticket_looked_up_by_the_staff_admits_without_secret():
+    ticket = issued()
+    assert scan(ticket, secret=None) == "ok"
+    assert ticket.inside
+
+
+def test_a_ticket_that_was_let_out_admits_again():
+    ticket = let_out()
+    assert scan(ticket) == "ok"
+    assert (ticket.inside, ticket.admissions) == (True, 2)
+
+
+def test_without_reentry_a_ticket_that_was_let_out_admits_no_more():
+    ticket = let_out(reentry=False)
+    assert scan(ticket) == "already_redeemed"
+    assert not ticket.inside
+
+
+def test_only_who_is_inside_is_let_out():
+    assert scan(issued(), type="exit") == "invalid"
+    assert scan(let_out(), type="exit") == "invalid"
+    assert scan(admitted(), type="exit") == "ok"
+
+
+def test_a_refused_scan_is_recorded_and_changes_nothing():
+    ticket = admitted()
+    scan(ticket, scanner_id="gate 2")
+    fact = last(ticket)
+    assert isinstance(fact, Ticket.ScanRefused)
+    assert (fact.reason, fact.scan.scanner_id) == ("already_redeemed", "gate 2")
+    assert (ticket.inside, ticket.admissions) == (True, 1)
+
+
+def test_a_ticket_of_another_event_is_refused():
+    ticket = issued()
+    assert scan(ticket, event_id=OTHER_FESTIVAL) == "product"
+    fact = last(ticket)
+    assert isinstance(fact, Ticket.ScanRefused)
+    assert fact.scan.event_id == OTHER_FESTIVAL
+
+
+def test_what_speaks_against_it_outside_of_the_ticket_refuses_it():
+    assert scan(issued(), why_not="invalid_time") == "invalid_time"
+    assert scan(admitted(), why_not="invalid_time") == "already_redeemed", "its own reason first"
+
+
+def test_a_blocked_ticket_admits_only_while_it_is_not_blocked():
+    ticket = blocked()
+    assert scan(ticket) == "blocked"
+    ticket.unblock(NOW)
+    assert scan(ticket) == "ok"
+
+
+def test_a_void_ticket_admits_nobody():
+    assert scan(voided()) == "canceled"
+
+
+def test_a_void_ticket_is_void_before_anything_else():
+    ticket = blocked()
+    ticket.void("refunded", NOW)
+    assert scan(ticket) == "canceled"
+
+
+# Forced by the staff
+
+
+def test_the_staff_admit_a_ticket_again_by_force():
+    ticket = admitted()
+    assert scan(ticket, forced=True) == "ok"
+    fact = last(ticket)
+    assert isinstance(fact, Ticket.Admitted)
+    assert fact.scan.forced
+    assert ticket.admissions == 2
+
+
+def test_the_staff_override_a_block_a_used_ticket_and_the_hour():
+    assert scan(blocked(), forced=True) == "ok"
+    assert scan(let_out(reentry=False), forced=True) == "ok"
+    assert scan(issued(), why_not="invalid_time", forced=True) == "ok"
+
+
+def test_force_does_not_help_what_was_never_good():
+    assert scan(voided(), forced=True) == "canceled"
+    assert scan(transferred(), forced=True) == "revoked"
+    assert scan(issued(), event_id=OTHER_FESTIVAL, forced=True) == "product"
+    assert scan(issued(), why_not="canceled", forced=True) == "canceled"
+    assert scan(issued(), type="exit", forced=True) == "invalid"
+
+
+def test_an_overridden_objection_does_not_hide_the_one_behind_it():
+    assert scan(blocked(), why_not="canceled", forced=True) == "canceled"
+    assert scan(admitted(), why_not="canceled", forced=True) == "canceled"
+    assert scan(blocked(), type="exit", forced=True) == "invalid"
+
+
+# Transferred
+
+
+def test_a_transfer_gives_the_ticket_a_new_holder_and_a_new_secret():
+    ticket = issued()
+    assert transfer(ticket, to=BORIS) == "ok"
+    fact = last(ticket)
+    assert isinstance(fact, Ticket.Transferred)
+    assert (fact.from_customer_id, fact.to_customer_id) == (ANNA, BORIS)
+    assert (ticket.holder_id, ticket.secret) == (BORIS, NEW_SECRET)
+
+
+def test_after_a_transfer_the_old_secret_is_revoked_and_the_new_one_admits():
+    ticket = transferred()
+    assert scan(ticket, SECRET) == "revoked"
+    assert scan(ticket, NEW_SECRET) == "ok"
+
+
+def test_every_old_secret_stays_revoked():
+    ticket = transferred()
+    transfer(ticket, to=CLARA, secret="the third secret")
+    assert [scan(ticket, secret) for secret in (SECRET, NEW_SECRET)] == ["revoked", "revoked"]
+    assert scan(ticket, "the third secret") == "ok"
+
+
+def test_an_old_secret_is_revoked_before_anything_else():
+    ticket = transferred()
+    ticket.block("charge-back", NOW)
+    ticket.void("refunded", NOW)
+    assert scan(ticket, SECRET, event_id=OTHER_FESTIVAL) == "revoked"
+
+
+def test_a_ticket_knows_its_present_and_its_old_secrets_and_no_other():
+    ticket = transferred()
+    assert ticket.knows(SECRET)
+    assert ticket.knows(NEW_SECRET)
+    assert not ticket.knows(new_secret(FIRST))
+
+
+@pytest.mark.parametrize("shown", ["", "schlüssel", "🎟", "\ud800", "\x00"])
+def test_anything_at_all_may_be_shown_at_a_gate(shown: str):
+    ticket = issued()
+    assert not ticket.knows(shown)
+    assert scan(ticket, shown) == "revoked"
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (voided, "canceled"),
+        (blocked, "blocked"),
+        (admitted, "already_redeemed"),
+        (let_out, "already_redeemed"),
+    ],
+)
+def test_a_refused_transfer_is_recorded_and_changes_nothing(
+    given: Callable[[], Ticket], reason: str
+):
+    ticket = given()
+    assert transfer(ticket, to=BORIS) == reason
+    fact = last(ticket)
+    assert isinstance(fact, Ticket.TransferRefused)
+    assert (fact.from_customer_id, fact.to_customer_id, fact.refusal) == (ANNA, BORIS, reason)
+    assert (ticket.holder_id, ticket.secret, ticket.old_secrets) == (ANNA, SECRET, [])
+
+
+def test_a_ticket_is_not_transferred_to_its_holder():
+    assert transfer(issued(), to=ANNA) == "same_holder"
+    assert transfer(transferred(), to=BORIS) == "same_holder"
+
+
+def test_a_ticket_may_come_back_to_an_earlier_holder():
+    ticket = transferred()
+    assert transfer(ticket, to=ANNA, secret="the third secret") == "ok"
+    assert ticket.holder_id == ANNA
+
+
+def test_what_speaks_against_a_transfer_outside_of_the_ticket_refuses_it():
+    ticket = issued()
+    assert transfer(ticket, why_not="event_over") == "event_over"
+    fact = last(ticket)
+    assert isinstance(fact, Ticket.TransferRefused)
+    assert fact.refusal == "event_over"
+
+
+# Blocked, voided
+
+
+def test_blocking_unblocking_and_voiding_again_are_no_events():
+    ticket = issued()
+    ticket.unblock(NOW)
+    ticket.block("charge-back", NOW)
+    ticket.block("again", NOW)
+    ticket.void("refunded", NOW)
+    ticket.void("again", NOW)
+    assert ticket.version == 3
+
+
+def test_a_void_ticket_is_not_blocked():
+    with pytest.raises(TicketVoid):
+        voided().block("charge-back", NOW)
