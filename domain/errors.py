@@ -11,6 +11,8 @@ class DomainError(Exception):
     """
 
     title: ClassVar[str] = "The command was refused"
+    replayed = False
+    """Whether this is the stored refusal of a command that was sent before."""
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or self.title)

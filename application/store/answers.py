@@ -27,7 +27,9 @@ class StoredAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         """The answer or the refusal, as it was given first."""
         if self.body is not None:
             return Answer(self.body, self.position, replayed=True)
-        return _RULES.get(self.rule, Conflict)(self.detail)
+        refusal = _RULES.get(self.rule, Conflict)(self.detail)
+        refusal.replayed = True
+        return refusal
 
 
 class KeptAnswer(msgspec.Struct, frozen=True):

@@ -1,0 +1,145 @@
+"""The log as its readers see it: histories, states as of some moment, and the feed.
+
+Secrets are bearer credentials: they are shown to a ticket's holder and nowhere else.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from eventsourcing.utils import resolve_topic
+from sqlalchemy import Connection
+
+from application.presenting import show
+from application.store import log
+from application.store.log import Entry
+from application.store.mapper import to_fact
+from application.store.snapshots import load_stream
+from domain.aggregate import Aggregate
+from domain.customer import Customer
+from domain.errors import Invalid, NotFound
+from domain.event import Event
+from domain.order import Order
+from domain.ticket import Ticket
+
+KINDS: dict[str, type[Aggregate]] = {
+    "event": Event,
+    "order": Order,
+    "ticket": Ticket,
+    "customer": Customer,
+}
+REDACTED = "redacted"
+Clock = Literal["occurred", "recorded"]
+
+
+def history(
+    connection: Connection, kind: str, aggregate_id: UUID, *, after: int = 0, limit: int = 200
+) -> dict[str, Any]:
+    """What was recorded of it, by version; `next` is the `after` of the following page, or None.
+
+    Raises `NotFound`. Amounts in `data` are minor units, as recorded.
+    """
+    _require_kind(connection, kind, aggregate_id)
+    entries = log.read_stream(connection, aggregate_id, after=after, limit=limit + 1)
+    more = len(entries) > limit
+    return {
+        "items": [recorded(entry) for entry in entries[:limit]],
+        "next": entries[limit - 1].version if more else None,
+    }
+
+
+def as_of(
+    connection: Connection,
+    kind: str,
+    aggregate_id: UUID,
+    *,
+    version: int | None = None,
+    at: datetime | None = None,
+    by: Clock = "occurred",
+) -> dict[str, Any]:
+    """Its state then, rebuilt from the log: up to a `version`, or as it stood `at` a time.
+
+    `by` tells whether to go by when things happened or by when they were recorded. Raises
+    `NotFound` when it did not exist then, `Invalid` unless one of version and time is given.
+    """
+    if (version is None) == (at is None):
+        raise Invalid("Say either at which time or at which version.")
+    _require_kind(connection, kind, aggregate_id)
+    if at is None:
+        aggregate = load_stream(connection, aggregate_id, until=version)
+    else:
+        entries = log.read_stream(connection, aggregate_id)
+        aggregate = _replay_until(entries, at, by)
+    if aggregate is None:
+        raise NotFound(f"There was no {kind} {aggregate_id} then.")
+    if version is not None and aggregate.version < version:
+        raise NotFound(f"Its latest version is {aggregate.version}.")
+    return {**show(aggregate), "as_of": aggregate.modified_on}
+
+
+def feed(
+    connection: Connection, *, after: int = 0, limit: int = 100, topics: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Every recorded event in order of position, for other systems to follow.
+
+    `next` is where to go on from, also when nothing new is there yet; `head` the log's end.
+    """
+    head = log.read_head(connection)
+    entries = log.read(connection, after=after, until=head, limit=limit, topics=topics)
+    reached = entries[-1].position if len(entries) == limit else max(after, head)
+    items = [{**recorded(entry), "stream_id": entry.stream_id} for entry in entries]
+    return {"items": items, "next": reached, "head": head}
+
+
+def recorded(entry: Entry) -> dict[str, Any]:
+    """One recorded event: where it stands, what it is, who caused it, and its data."""
+    metadata = msgspec.json.decode(entry.metadata)
+    data = msgspec.json.decode(entry.payload)
+    data.pop("v", None)
+    return {
+        "position": entry.position,
+        "version": entry.version,
+        "what": entry.topic,
+        "who": metadata.get("actor"),
+        "occurred_at": entry.occurred_at,
+        "recorded_at": entry.recorded_at,
+        "data": {key: REDACTED if key == "secret" else value for key, value in data.items()},
+        "metadata": metadata,
+    }
+
+
+def _require_kind(connection: Connection, kind: str, aggregate_id: UUID) -> None:
+    first = log.read_stream(connection, aggregate_id, limit=1)
+    topic = KINDS[kind].TOPIC  # type: ignore[attr-defined]
+    if not first or first[0].topic.split(".")[0] != topic:
+        raise NotFound(f"There is no {kind} {aggregate_id}.")
+
+
+def _replay_until(entries: Iterable[Entry], at: datetime, by: Clock) -> Aggregate | None:
+    """Apply what had happened (or was recorded) by then.
+
+    A scanner that was offline reports late, so by when things happened the versions taken
+    may have gaps; their order is still that of the log.
+    """
+    aggregate: Aggregate | None = None
+    for entry in entries:
+        moment = entry.occurred_at if by == "occurred" else entry.recorded_at
+        if moment > at:
+            continue
+        fact = to_fact(entry)
+        if aggregate is not None:
+            aggregate.version = entry.version - 1
+        aggregate = fact.mutate(aggregate)
+    return aggregate
+
+
+def known_topics() -> set[str]:
+    """Every topic that an event can have."""
+    return {
+        value.TOPIC
+        for cls in KINDS.values()
+        for value in vars(resolve_topic(cls.TOPIC)).values()  # type: ignore[attr-defined]
+        if isinstance(value, type) and hasattr(value, "TOPIC")
+    }
