@@ -6,7 +6,7 @@ chain. Whoever holds it is the only writer, so a reader never meets a gap that f
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -75,12 +75,14 @@ def append(
 ) -> Head:
     """Append `new` behind the locked `head`; the first gets position `head.position + 1`.
 
-    Raises `sqlalchemy.exc.IntegrityError` when a stream has one of the versions already.
+    Raises `sqlalchemy.exc.IntegrityError` when a stream has one of the versions already, and
+    `ValueError` for a time without a zone.
     """
     chain = head.hash
+    recorded_at = _in_utc(recorded_at)
     rows = []
     for position, item in enumerate(new, head.position + 1):
-        entry = Entry(position, *item, recorded_at)
+        entry = Entry(position, *item[:-1], _in_utc(item.occurred_at), recorded_at)
         chain = chained_hash(chain, entry)
         rows.append(entry._replace(hash=chain)._asdict())
     moved = Head(head.position + len(rows), chain)
@@ -131,6 +133,15 @@ def read_streams(connection: Connection, stream_ids: Sequence[UUID]) -> list[Ent
     if not stream_ids:
         return []
     return [Entry(*row) for row in connection.execute(_STREAMS, {"ids": stream_ids})]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """The same moment as it will be read back, so that its hash can be computed again."""
+    if moment.tzinfo is UTC:
+        return moment
+    if moment.utcoffset() is None:
+        raise ValueError(f"{moment} has no time zone.")
+    return moment.astimezone(UTC)
 
 
 _HEAD = select(log_head.c.position, log_head.c.hash)
