@@ -14,7 +14,6 @@ from domain.order import Order
 from domain.ticket import Scan, Ticket
 
 
-
 @dataclass(frozen=True)
 class CheckIn:
     """What came of an attempt at a gate; `reason` is None when it passed."""
@@ -67,8 +66,8 @@ def check_in(
 ) -> CheckIn:
     """An attempt at a gate with a `secret`, or with the id that staff looked up.
 
-    `ticket_id` is None when the secret has not the form of one. `order_of` finds the order that a ticket not issued yet belongs to; what it says is
-    checked against that order.
+    `ticket_id` is None when the secret has not the form of one. `order_of` finds the order
+    that a ticket not issued yet belongs to; what it says is checked against that order.
     """
     event = work.load(Event, event_id)
     ticket = None if ticket_id is None else work.find(Ticket, ticket_id)

@@ -112,7 +112,7 @@ def recorded(entry: Entry) -> dict[str, Any]:
 
 def _require_kind(connection: Connection, kind: str, aggregate_id: UUID) -> None:
     first = log.read_stream(connection, aggregate_id, limit=1)
-    topic = KINDS[kind].TOPIC  # type: ignore[attr-defined]
+    topic = KINDS[kind].TOPIC
     if not first or first[0].topic.split(".")[0] != topic:
         raise NotFound(f"There is no {kind} {aggregate_id}.")
 
@@ -140,6 +140,6 @@ def known_topics() -> set[str]:
     return {
         value.TOPIC
         for cls in KINDS.values()
-        for value in vars(resolve_topic(cls.TOPIC)).values()  # type: ignore[attr-defined]
+        for value in vars(resolve_topic(cls.TOPIC)).values()
         if isinstance(value, type) and hasattr(value, "TOPIC")
     }

@@ -4,7 +4,18 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Table, Text, Uuid, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Table,
+    Text,
+    Uuid,
+    insert,
+    select,
+    update,
+)
 
 from application.store.tables import UTCDateTime, metadata
 from domain.ids import uuid7

@@ -28,6 +28,15 @@ class Wish:
         return self.ticket_ids or [uuid7() for _ in range(self.quantity)]
 
 
+@dataclass(frozen=True)
+class Payment:
+    """A payment as it was reported; `amount` in minor units, None for the order's total."""
+
+    method: str
+    reference: str = ""
+    amount: int | None = None
+
+
 def place_order(
     work: Work,
     order_id: UUID,
@@ -66,7 +75,7 @@ def place_order(
     )
     work.save(event, order)
     if order.total == 0:
-        return _settle(work, order, event)
+        _settle(work, order, event, Payment(FREE))
     return order
 
 
@@ -75,7 +84,9 @@ def pay_order(
 ) -> Order | DomainError:
     order = work.load(Order, order_id)
     event = work.load(Event, order.sale.event_id)
-    return _settle(work, order, event, method, reference, amount)
+    if order.status == "placed":
+        event.require_not_cancelled()
+    return _settle(work, order, event, Payment(method, reference, amount)) or order
 
 
 def cancel_order(work: Work, order_id: UUID, reason: str = "") -> Order:
@@ -106,24 +117,15 @@ def refund_order(
     return order
 
 
-def _settle(
-    work: Work,
-    order: Order,
-    event: Event,
-    method: str = FREE,
-    reference: str = "",
-    amount: int | None = None,
-) -> Order | DomainError:
-    """Pay the order and issue its tickets; a refused payment stays on record."""
-    if order.status == "placed":
-        event.require_not_cancelled()
-    refusal = order.pay(method, reference, amount, work.now)
-    paid = bool(order.pending_events) and refusal is None
+def _settle(work: Work, order: Order, event: Event, payment: Payment) -> DomainError | None:
+    """Take the payment and issue the tickets; a refused payment stays on record."""
+    refusal = order.pay(payment.method, payment.reference, payment.amount, work.now)
+    newly_paid = bool(order.pending_events) and refusal is None
     work.save(order)
-    if paid:
+    if newly_paid:
         event.sell(order.id, order.quantities, order.total, work.now)
         work.save(event, *_issue(work, order, event))
-    return refusal or order
+    return refusal
 
 
 def _issue(work: Work, order: Order, event: Event) -> list[Ticket]:

@@ -12,7 +12,7 @@ ACTOR = "system:reactor"
 
 
 def expire_lapsed_holds(executor: Executor, order_ids: list[UUID]) -> int:
-    """Expire these orders, whose holds have lapsed; how many were still open.
+    """Expire these orders, whose holds have lapsed; the position of the last expiry.
 
     One that was paid or cancelled meanwhile is left as it is.
     """
@@ -32,4 +32,6 @@ def expire_lapsed_holds(executor: Executor, order_ids: list[UUID]) -> int:
             outcome, WrongOrderStatus | HoldStillRuns
         ):
             raise outcome
-    return sum(not isinstance(outcome, Exception) for outcome in outcomes)
+    return max(
+        (outcome.position for outcome in outcomes if not isinstance(outcome, Exception)), default=0
+    )

@@ -15,6 +15,7 @@ class Fact(AggregateEvent):
     to the facts it hands out, so that a reader needs no second object beside the event.
     """
 
+    TOPIC: ClassVar[str]
     class_version: ClassVar[int] = 1
     position: int = field(default=0, init=False, repr=False, compare=False)
     recorded_at: datetime | None = field(default=None, init=False, repr=False, compare=False)
@@ -42,6 +43,7 @@ class Aggregate(BaseAggregate[UUID]):
     every aggregate that never uses it.
     """
 
+    TOPIC: ClassVar[str]
     class_version: ClassVar[int] = 1
 
     class Event(Fact):

@@ -98,8 +98,7 @@ class Batch:
         return [
             self.aggregates[stream_id]
             for stream_id in {fact.originator_id for fact in self.facts}
-            if self.aggregates[stream_id].version // EVERY
-            > self.touched.get(stream_id, 0) // EVERY
+            if self.aggregates[stream_id].version // EVERY > self.touched.get(stream_id, 0) // EVERY
         ]
 
     def _undo_now(self, stream_id: UUID) -> None:

@@ -229,9 +229,7 @@ class Executor:
         outcome: Outcome
         try:
             shown = command.decide(work, **command.arguments)
-            outcome = (
-                shown if isinstance(shown, DomainError) else Answer(command.present(shown), 0)
-            )
+            outcome = shown if isinstance(shown, DomainError) else Answer(command.present(shown), 0)
             batch.accept(work, command.context.metadata())
         except DomainError as refusal:
             batch.undo(work)
@@ -244,9 +242,7 @@ class Executor:
             return _Decided(error)
         return _Decided(outcome, len(batch.entries) - 1 if work.facts else None)
 
-    def _make_durable(
-        self, batch: Batch, fresh: _Fresh, head: log.Head | None
-    ) -> tuple[int, int]:
+    def _make_durable(self, batch: Batch, fresh: _Fresh, head: log.Head | None) -> tuple[int, int]:
         """Write the batch; the position of its first event, and the log's last position."""
         if head is None and not (batch.entries or fresh):
             position = log.read_head(batch.connection)

@@ -6,8 +6,8 @@ dictionary, which would make the log hard to read for anybody else.
 
 import dataclasses
 from collections.abc import Callable
-from functools import cache
 from datetime import datetime
+from functools import cache
 from typing import Any, TypedDict, get_type_hints
 from uuid import UUID
 
@@ -34,13 +34,13 @@ class _Codec:
             for field in dataclasses.fields(cls)
             if field.init and field.name not in _ENVELOPE
         ]
-        self.shape = TypedDict(  # type: ignore[operator]
-            cls.__name__, {name: hints[name] for name in self.fields}
-        )
-        self.decode: Callable[[str | bytes], dict[str, Any]] = msgspec.json.Decoder(self.shape).decode
+        self.shape = _shape(cls.__name__, {name: hints[name] for name in self.fields})
+        self.decode: Callable[[str | bytes], dict[str, Any]] = msgspec.json.Decoder(
+            self.shape
+        ).decode
         self.version_mark = f'{{"v":{cls.class_version}'
         self.constants = (
-            {"originator_topic": cls.__dict__.get("TOPIC", cls.TOPIC).split(".")[0]}  # type: ignore[attr-defined]
+            {"originator_topic": cls.__dict__.get("TOPIC", cls.TOPIC).split(".")[0]}
             if issubclass(cls, CanInitAggregate)
             else {}
         )
@@ -69,7 +69,7 @@ def _codec(topic: str) -> _Codec:
 
 def to_new_entry(fact: Fact, metadata: str) -> NewEntry:
     """What the log keeps of `fact`."""
-    topic = fact.TOPIC  # type: ignore[attr-defined]
+    topic = fact.TOPIC
     return NewEntry(
         fact.originator_id,
         fact.originator_version,
@@ -106,7 +106,12 @@ class _Snapshot(msgspec.Struct):
 def _state_shape(cls: type[Aggregate]) -> Any:
     hints = get_type_hints(cls)
     fields = {name: hints[name] for name in cls.__annotations__ if name != "TOPIC"}
-    return TypedDict(cls.__name__, fields)  # type: ignore[operator]
+    return _shape(cls.__name__, fields)
+
+
+def _shape(name: str, fields: dict[str, Any]) -> Any:
+    """A dictionary type that msgspec decodes to."""
+    return TypedDict(name, fields)  # type: ignore[operator]
 
 
 def take_snapshot(aggregate: Aggregate) -> str:

@@ -110,7 +110,7 @@ class Signals:
                 self._closed.wait(RECONNECT_SECONDS)
 
     def _listen_once(self) -> None:
-        arguments: dict[str, Any] = self._engine.dialect.create_connect_args(self._engine.url)[1]
+        arguments = self._engine.dialect.create_connect_args(self._engine.url)[1]
         connection = psycopg2.connect(**arguments)
         try:
             connection.autocommit = True

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from eventsourcing.utils import resolve_topic
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, tuple_
+from sqlalchemy import BindParameter, Connection, Row, bindparam, func, insert, select, tuple_
 
 from application.store import log
 from application.store.mapper import from_snapshot, take_snapshot, to_fact
@@ -34,7 +34,7 @@ def load_stream(
 
 def load_streams(connection: Connection, stream_ids: Sequence[UUID]) -> dict[UUID, Aggregate]:
     """The aggregates of those streams that exist, in three statements for any number."""
-    found = {}
+    found: dict[UUID, Aggregate | None] = {}
     for start in range(0, len(stream_ids), SLICE):
         wanted = stream_ids[start : start + SLICE]
         restored = {
@@ -48,7 +48,7 @@ def load_streams(connection: Connection, stream_ids: Sequence[UUID]) -> dict[UUI
         others = [stream_id for stream_id in wanted if stream_id not in restored]
         for entry in log.read_streams(connection, others):
             found[entry.stream_id] = to_fact(entry).mutate(found.get(entry.stream_id))
-    return {stream_id: found[stream_id] for stream_id in found if found[stream_id] is not None}
+    return {stream_id: aggregate for stream_id, aggregate in found.items() if aggregate}
 
 
 def replay(aggregate: Aggregate | None, entries: Iterable[log.Entry]) -> Aggregate | None:
@@ -64,7 +64,7 @@ def keep_snapshots(connection: Connection, aggregates: Iterable[Aggregate]) -> N
         {
             "stream_id": aggregate.id,
             "version": aggregate.version,
-            "topic": aggregate.TOPIC,  # type: ignore[attr-defined]
+            "topic": aggregate.TOPIC,
             "payload": take_snapshot(aggregate),
         }
         for aggregate in aggregates
@@ -77,7 +77,7 @@ def _restored(row: Row[Any]) -> Aggregate | None:
     return from_snapshot(resolve_topic(row.topic), row.stream_id, row.version, row.payload)
 
 
-_IDS = bindparam("ids", expanding=True)
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _LATEST = select(snapshots).where(
     tuple_(snapshots.c.stream_id, snapshots.c.version).in_(
         select(snapshots.c.stream_id, func.max(snapshots.c.version))

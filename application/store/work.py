@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from domain.aggregate import Aggregate, Fact
-from domain.errors import DomainError, IdempotencyKeyReused, NotFound, Stale
+from domain.errors import IdempotencyKeyReused, NotFound, Stale
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -132,7 +132,7 @@ class Work:
         """The aggregate; raises `NotFound`."""
         aggregate = self.find(cls, aggregate_id)
         if aggregate is None:
-            raise NotFound(f"There is no {cls.TOPIC.lower()} {aggregate_id}.")  # type: ignore[attr-defined]
+            raise NotFound(f"There is no {cls.TOPIC.lower()} {aggregate_id}.")
         return aggregate
 
     def load_all(self, cls: type[A], aggregate_ids: Collection[UUID]) -> list[A]:

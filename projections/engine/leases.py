@@ -28,9 +28,7 @@ def take(connection: Connection, names: Sequence[str], holder: str) -> set[str]:
     now = _clock(connection)
     taken = connection.execute(
         update(leases)
-        .where(
-            leases.c.name.in_(names), or_(leases.c.holder == holder, leases.c.runs_until < now)
-        )
+        .where(leases.c.name.in_(names), or_(leases.c.holder == holder, leases.c.runs_until < now))
         .values(holder=holder, runs_until=now + SECONDS)
         .returning(leases.c.name)
     )

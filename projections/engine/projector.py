@@ -79,7 +79,8 @@ class Projector:
         except SQLAlchemyError:
             if len(models) == 1:
                 raise
-        return any([self._advance_alone(model) for model in models])
+        advanced = [model for model in models if self._advance_alone(model)]
+        return bool(advanced)
 
     def _advance_alone(self, model: ReadModel) -> bool:
         try:

@@ -23,4 +23,4 @@ class ReadModel:
         self.name = name
         self.tables = tables
         self.handlers: dict[type[Fact], Handler] = dict(handlers)
-        self.topics = {cls.TOPIC for cls in handlers}  # type: ignore[attr-defined]
+        self.topics = {cls.TOPIC for cls in handlers}

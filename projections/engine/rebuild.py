@@ -11,13 +11,14 @@ from uuid import uuid4
 import structlog
 from sqlalchemy import Connection, MetaData, Table, delete, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.sql import quoted_name
 
 from application.composition import Turnstile
 from application.store import log
 from application.store.database import is_postgres, writing
 from application.store.signals import READ_MODELS
 from application.store.tables import tracking
-from projections.engine import parking
+from projections.engine import leases, parking
 from projections.engine.applying import apply
 from projections.engine.positions import ensure_tracked, lock_positions, move
 from projections.engine.projector import read_facts
@@ -39,6 +40,10 @@ class RebuildFailed(Exception):
     """The rebuilt tables could not be swapped in; the live ones are as they were."""
 
 
+class RebuildRuns(Exception):
+    """Another process is rebuilding this read model."""
+
+
 @dataclass(frozen=True)
 class Rebuilt:
     """What a rebuild did: the model stands at `position`, with `rows` rows in its tables."""
@@ -54,18 +59,30 @@ def rebuild(
     """Build `model` again from the whole log and swap it in; queries go on meanwhile.
 
     Interrupted anywhere, it leaves the live tables alone, and starts again when called again.
+    Raises `RebuildRuns` while another process rebuilds the same model.
     """
     shadow = _Shadow(model)
     with writing(turnstile.engine) as connection:
+        leases.offer(connection, [shadow.lease])
+        shadow.hold_lease(connection)
         ensure_tracked(connection, [model.name])
         shadow.create(connection)
+    try:
+        return _swap(turnstile, shadow, _fill(turnstile, shadow, progress))
+    finally:
+        with writing(turnstile.engine) as connection:
+            leases.give_back(connection, shadow.holder)
+
+
+def _fill(turnstile: Turnstile, shadow: "_Shadow", progress: Progress) -> int:
     position, head = 0, 1
     while position < head:
         with writing(turnstile.engine) as connection:
+            shadow.hold_lease(connection)
             head = log.read_head(connection)
             position = shadow.advance(connection, position, min(head, position + BATCH))
         progress(position, head)
-    return _swap(turnstile, shadow, position)
+    return position
 
 
 def _swap(turnstile: Turnstile, shadow: "_Shadow", position: int) -> Rebuilt:
@@ -88,8 +105,15 @@ class _Shadow:
     def __init__(self, model: ReadModel) -> None:
         self.model = model
         self.name = model.name + SUFFIX
+        self.lease = f"rebuild:{model.name}"
+        self.holder = f"{self.lease}:{uuid4()}"
         metadata = MetaData()
         self.tables = {table: _clone(table, metadata) for table in model.tables}
+
+    def hold_lease(self, connection: Connection) -> None:
+        """Take or renew the right to rebuild; raises `RebuildRuns`."""
+        if not leases.take(connection, [self.lease], self.holder):
+            raise RebuildRuns(f"{self.model.name} is being rebuilt by another process.")
 
     def create(self, connection: Connection) -> None:
         """Make them anew, empty; what an interrupted rebuild left behind is dropped."""
@@ -132,7 +156,7 @@ def _clone(table: Table, metadata: MetaData) -> Table:
     """
     clone = table.to_metadata(metadata, name=table.name + SUFFIX)
     for index in clone.indexes:
-        index.name = f"{index.name}_{uuid4().hex[:8]}"
+        index.name = quoted_name(f"{index.name}_{uuid4().hex[:8]}", None)
     return clone
 
 

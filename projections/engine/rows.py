@@ -75,9 +75,7 @@ class Rows:
 
     def __init__(self, connection: Connection, tables: dict[Table, Table]) -> None:
         self._connection = connection
-        self._tables = {
-            table: _TableRows(table, physical) for table, physical in tables.items()
-        }
+        self._tables = {table: _TableRows(table, physical) for table, physical in tables.items()}
 
     def of(self, table: Table, **key: Any) -> Any:
         """The row with that key, made with the columns' defaults if there is none."""

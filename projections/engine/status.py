@@ -52,5 +52,5 @@ def _lag_seconds(connection: Connection, position: int, head: int) -> float:
     if position >= head:
         return 0.0
     query = select(events.c.recorded_at).where(events.c.position == position + 1)
-    recorded_at = connection.execute(query).scalar_one()
+    recorded_at: datetime = connection.execute(query).scalar_one()
     return round(max(0.0, (datetime.now(UTC) - recorded_at).total_seconds()), 3)

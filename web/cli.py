@@ -1,0 +1,284 @@
+"""The `turnstile` command: run the box office, move in, replay, rebuild."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.exc import SQLAlchemyError
+
+import migrations
+from application.composition import Turnstile, compose
+from application.history import KINDS, as_of, history
+from application.importing import Importer, Names, Refusal
+from application.logs import configure_logs
+from application.settings import Settings
+from application.store.group_commit import StoreUnavailable
+from domain.errors import DomainError
+from projections.engine.projector import Projector
+from projections.engine.read_model import ReadModel
+from projections.engine.rebuild import RebuildFailed, RebuildRuns, rebuild
+from projections.engine.status import status
+from projections.registry import READ_MODELS
+from web import printing, serving
+from workers import reactor
+from workers.supervisor import run_processes, run_threads, stopped_by_signals
+
+err = Console(stderr=True)
+
+
+@contextmanager
+def box_office(*, migrate: bool = False) -> Iterator[Turnstile]:
+    """This process's box office; what is wrong with it ends the command with a plain message."""
+    configure_logs()
+    try:
+        turnstile = compose(Settings.from_environment())
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    try:
+        _prepare(turnstile, migrate or turnstile.settings.embedded)
+        yield turnstile
+    except DomainError as error:
+        raise click.ClickException(error.detail) from None
+    except (SQLAlchemyError, StoreUnavailable) as error:
+        reason = str(getattr(error, "orig", error)).strip()
+        raise click.ClickException(f"The database does not answer: {reason}") from error
+    finally:
+        turnstile.close()
+
+
+def _prepare(turnstile: Turnstile, migrate: bool) -> None:
+    if migrate:
+        migrations.upgrade(turnstile.engine)
+    elif not migrations.is_current(turnstile.engine):
+        raise click.ClickException(
+            "The database is not at this version; run 'turnstile migrate' first."
+        )
+
+
+class _Time(click.ParamType[datetime]):
+    """A time in ISO 8601; without an offset it is UTC."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a time like 2016-08-05T10:00:00Z.", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="turnstile")
+def main() -> None:
+    """An event-sourced box office: it sells, transfers and admits tickets, and can prove it.
+
+    The database is that of DATABASE_URL (default: the SQLite file turnstile.db here, with
+    everything in one process). With PostgreSQL, set REDIS_URL as well, for the jobs.
+    """
+
+
+@main.command()
+@click.option("--host", default=None, help="Address to listen on.  [HOST, default 127.0.0.1]")
+@click.option("--port", type=int, default=None, help="Port to listen on.  [PORT, default 8000]")
+def up(host: str | None, port: int | None) -> None:
+    """Run everything: web, projector, reactor and jobs, under one supervisor.
+
+    On SQLite all of them are threads of this process; on PostgreSQL each is a process of its
+    own, which is started again if it dies.
+    """
+    _listen_on(host, port)
+    with box_office(migrate=True) as turnstile, stopped_by_signals() as stop:
+        where = f"http://{turnstile.settings.host}:{turnstile.settings.port}"
+        err.print(f"Turnstile is at [bold]{where}[/bold], its API described at {where}/docs")
+        if turnstile.settings.embedded:
+            run_threads(serving.embedded_parts(turnstile), stop)
+        else:
+            run_processes([["serve"], ["project"], ["react"], ["work"]], stop)
+
+
+@main.command()
+@click.option("--host", default=None, help="Address to listen on.  [HOST, default 127.0.0.1]")
+@click.option("--port", type=int, default=None, help="Port to listen on.  [PORT, default 8000]")
+@click.option("--processes", type=int, default=None, help="Web processes.  [WEB_PROCESSES, 1]")
+def serve(host: str | None, port: int | None, processes: int | None) -> None:
+    """Serve the HTTP interface."""
+    _listen_on(host, port)
+    if processes is not None:
+        os.environ["WEB_PROCESSES"] = str(processes)
+    with box_office() as turnstile:
+        settings = turnstile.settings
+    serving.serve(settings)
+
+
+@main.command()
+def project() -> None:
+    """Keep the read models up to date. Several may run: the others stand by."""
+    with box_office() as turnstile, stopped_by_signals() as stop:
+        Projector(turnstile).run(stop)
+
+
+@main.command()
+def react() -> None:
+    """Do what follows from what happened: expire holds whose time is over."""
+    with box_office() as turnstile, stopped_by_signals() as stop:
+        reactor.run(turnstile, stop)
+
+
+@main.command()
+@click.option("--threads", default=2, show_default=True, help="Jobs at the same time.")
+def work(threads: int) -> None:
+    """Work on jobs (rebuilds, imports). Any number may run, on any number of hosts."""
+    with box_office() as turnstile, stopped_by_signals() as stop:
+        if turnstile.settings.redis_url is None:
+            raise click.ClickException("Jobs come over Redis: set REDIS_URL.")
+        serving.work(turnstile, threads, stop)
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database to this version."""
+    with box_office(migrate=True):
+        click.echo("The database is at this version.")
+
+
+@main.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--source", default="import", show_default=True, help="Whose references these are.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
+def import_(file: Path, source: str, as_json: bool) -> None:
+    """Take over another system's record, a FILE of commands in JSON Lines.
+
+    The format is in docs/import.md. Refused lines are reported with their number and the
+    reason, and the rest goes on. Running it again goes on where it stopped, and changes
+    nothing that was imported before.
+    """
+    with box_office(migrate=True) as turnstile:
+        refused: list[Refusal] = []
+        importer = Importer(turnstile, source, refused.append)
+        with file.open("rb") as lines:
+            total = sum(1 for line in lines if line.strip())
+        with file.open("rb") as lines, _progress(f"Importing {file.name}", total) as advance:
+            for summary in importer.run(lines):
+                for refusal in refused:
+                    err.print(
+                        f"line {refusal.line}: {refusal.rule}: {refusal.reason}", markup=False
+                    )
+                refused.clear()
+                advance(summary.lines, total)
+    done = importer.summary
+    click.echo(json.dumps(asdict(done)) if as_json else printing.import_summary(done))
+
+
+@main.command("rebuild")
+@click.argument("names", nargs=-1)
+def rebuild_(names: tuple[str, ...]) -> None:
+    """Build read models (all, or those of these NAMES) again from the log, and swap them in.
+
+    Queries and the live projector go on meanwhile.
+    """
+    models = [model for model in READ_MODELS if not names or model.name in names]
+    unknown = set(names) - {model.name for model in READ_MODELS}
+    if unknown:
+        known = ", ".join(model.name for model in READ_MODELS)
+        wrong = ", ".join(sorted(unknown))
+        raise click.ClickException(f"No read model {wrong}; there are: {known}.")
+    with box_office() as turnstile:
+        for model in models:
+            _rebuild_one(turnstile, model)
+
+
+def _rebuild_one(turnstile: Turnstile, model: ReadModel) -> None:
+    try:
+        with _progress(model.name, 1) as advance:
+            rebuilt = rebuild(turnstile, model, advance)
+    except (RebuildFailed, RebuildRuns) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{model.name}: {rebuilt.rows:,} rows at position {rebuilt.position:,}")
+
+
+@main.command("history")
+@click.argument("kind", type=click.Choice(sorted(KINDS)))
+@click.argument("reference", metavar="ID")
+@click.option("--at", type=_Time(), help="Its state at this time (ISO 8601, UTC).")
+@click.option("--version", type=click.IntRange(1), help="Its state at this version.")
+@click.option("--source", help="ID is a reference of the system imported under this name.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def history_(
+    kind: str,
+    reference: str,
+    at: datetime | None,
+    version: int | None,
+    source: str | None,
+    as_json: bool,
+) -> None:
+    """Replay what was recorded of an event, order, ticket or customer.
+
+    Prints a timeline; with --at or --version, the state as it was then as well.
+    """
+    aggregate_id = Names(source).id(kind, reference) if source else _uuid(reference)
+    if at is not None and version is not None:
+        raise click.UsageError("Give --at or --version, not both.")
+    with box_office() as turnstile, turnstile.engine.connect() as connection:
+        recorded = history(connection, kind, aggregate_id, limit=sys.maxsize - 1)["items"]
+        then = None
+        if at is not None or version is not None:
+            then = as_of(connection, kind, aggregate_id, at=at, version=version)
+    if as_json:
+        click.echo(printing.as_json({"history": recorded, "as_of": then}))
+    else:
+        printing.timeline(kind, aggregate_id, recorded, then, at)
+
+
+@main.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status_(as_json: bool) -> None:
+    """Show how far each read model is, and what is parked."""
+    with box_office() as turnstile, turnstile.engine.connect() as connection:
+        models = status(connection)
+    if as_json:
+        click.echo(printing.as_json(models))
+    else:
+        printing.status_table(models)
+
+
+def _listen_on(host: str | None, port: int | None) -> None:
+    """Options win over the environment, also in the processes that this one starts."""
+    if host is not None:
+        os.environ["HOST"] = host
+    if port is not None:
+        os.environ["PORT"] = str(port)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise click.ClickException(
+            f"{text!r} is not an id. For another system's reference, add --source."
+        ) from None
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Any]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

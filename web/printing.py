@@ -1,0 +1,96 @@
+"""What the command line prints: timelines, tables and summaries."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from application.importing import Summary
+
+out = Console()
+SHORT_TIME = "%Y-%m-%d %H:%M:%S"
+
+
+def as_json(value: Any) -> str:
+    """Indented JSON; ids and times in their usual text form."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def import_summary(done: Summary) -> str:
+    """What an import did, in a sentence or two."""
+    if done.lines and done.already + done.refused >= done.lines and not done.applied:
+        return f"Nothing new: all {done.lines:,} lines were imported or refused before."
+    return (
+        f"{done.applied:,} of {done.lines:,} lines imported, {done.already:,} were already there, "
+        f"{done.refused:,} refused. The log is at position {done.position:,}."
+    )
+
+
+def timeline(
+    kind: str,
+    aggregate_id: UUID,
+    recorded: list[dict[str, Any]],
+    then: dict[str, Any] | None,
+    at: datetime | None,
+) -> None:
+    """Everything recorded of it, oldest first; what lies after the moment asked for is dimmed."""
+    table = Table(title=f"{kind} {aggregate_id}", title_justify="left", box=None, pad_edge=False)
+    for name in ("version", "position"):
+        table.add_column(name, justify="right")
+    for name in ("happened (UTC)", "what", "who", "data"):
+        table.add_column(name, overflow="fold")
+    for item in recorded:
+        after = then is not None and _is_after(item, then, at)
+        table.add_row(*_cells(item), style="dim" if after else None)
+    out.print(table)
+    if then is not None:
+        out.print(f"\n[bold]As of version {then['version']}[/bold]")
+        out.print_json(as_json(then))
+
+
+def status_table(models: list[dict[str, Any]]) -> None:
+    """One line for each read model."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("read model")
+    for name in ("position", "behind", "seconds", "parked"):
+        table.add_column(name, justify="right")
+    table.add_column("run by", overflow="fold")
+    for model in models:
+        table.add_row(
+            model["name"],
+            f"{model['position']:,}",
+            f"{model['lag_events']:,}",
+            f"{model['lag_seconds']:g}",
+            f"{model['parked_events']:,}",
+            model["holder"] or "nobody",
+        )
+    out.print(table)
+    out.print(f"The log is at position {models[0]['head']:,}." if models else "No read models.")
+
+
+def _is_after(item: dict[str, Any], then: dict[str, Any], at: datetime | None) -> bool:
+    if at is not None:
+        return bool(item["occurred_at"] > at)
+    return bool(item["version"] > then["version"])
+
+
+def _cells(item: dict[str, Any]) -> tuple[str, ...]:
+    data = ", ".join(f"{key}: {_brief(value)}" for key, value in item["data"].items())
+    return (
+        str(item["version"]),
+        str(item["position"]),
+        item["occurred_at"].strftime(SHORT_TIME),
+        item["what"],
+        item["who"] or "",
+        data,
+    )
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, dict):
+        inner = ", ".join(f"{key}: {_brief(part)}" for key, part in value.items() if part)
+        return f"({inner})"
+    return str(value)

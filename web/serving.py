@@ -1,0 +1,69 @@
+"""Running the parts of the box office, each in its process or all as threads of one."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import waitress
+from granian import Granian
+from granian.constants import Interfaces
+
+from application.composition import Turnstile
+from application.settings import Settings
+from projections.engine.projector import Projector
+from web.app import create_app
+from workers import reactor
+from workers.jobs import jobs_of
+
+STOP_SECONDS = 10
+
+Part = Callable[[threading.Event], Any]
+
+
+def serve(settings: Settings) -> None:
+    """Serve HTTP with granian until SIGTERM, in `settings.web_processes` processes."""
+    Granian(
+        "web.wsgi:application",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.web_processes,
+        blocking_threads=settings.web_threads,
+        workers_kill_timeout=STOP_SECONDS,
+        respawn_failed_workers=True,
+        log_access=False,
+    ).serve()
+
+
+def work(turnstile: Turnstile, threads: int, stop: threading.Event) -> None:
+    """Work on jobs until `stop` is set."""
+    worker = jobs_of(turnstile).start_worker(threads)
+    stop.wait()
+    worker.stop()
+
+
+def embedded_parts(turnstile: Turnstile) -> dict[str, Part]:
+    """Web, projector, reactor and jobs as threads of this process."""
+    return {
+        "web": lambda stop: _serve_in_thread(turnstile, stop),
+        "projector": Projector(turnstile).run,
+        "reactor": lambda stop: reactor.run(turnstile, stop),
+        "jobs": lambda stop: work(turnstile, 1, stop),
+    }
+
+
+def _serve_in_thread(turnstile: Turnstile, stop: threading.Event) -> None:
+    settings = turnstile.settings
+    server = waitress.create_server(
+        create_app(turnstile),
+        host=settings.host,
+        port=settings.port,
+        threads=settings.web_threads,
+        ident=None,
+    )
+    acceptor = threading.Thread(target=server.run, name="acceptor", daemon=True)
+    acceptor.start()
+    stop.wait()
+    server.close()
+    server.task_dispatcher.shutdown(timeout=STOP_SECONDS)

@@ -1,0 +1,1 @@
+"""Processes: the projector, the reactor, the Dramatiq actors, and the supervisor over them."""

@@ -1,0 +1,146 @@
+"""Jobs: long work that Dramatiq hands to whichever worker is free.
+
+Over Redis when there is one, else within the process. A job is given its id only, can be
+handed out twice, and starts again cleanly when its worker was killed.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import dramatiq
+import structlog
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.brokers.stub import StubBroker
+
+from application import jobs
+from application.composition import Turnstile
+from application.importing import Importer
+from application.store.database import writing
+from domain.errors import NotFound
+from projections.engine.rebuild import RebuildRuns, rebuild
+from projections.registry import read_model
+
+QUEUE = "turnstile"
+REBUILD, IMPORT = "rebuild", "import"
+TIME_LIMIT_MS = 6 * 60 * 60 * 1000
+RETRIES = 5
+
+Work = Callable[[UUID, str], str]
+"""What an actor does with a job's id and subject; it returns the outcome, in words."""
+
+logger = structlog.get_logger(__name__)
+
+
+class Jobs:
+    """The actors of one process, on its broker."""
+
+    def __init__(self, turnstile: Turnstile) -> None:
+        self._turnstile = turnstile
+        redis_url = turnstile.settings.redis_url
+        self.broker: dramatiq.Broker = _broker(redis_url)
+        self._actors = {
+            REBUILD: self._actor(self._rebuild, REBUILD),
+            IMPORT: self._actor(self._import, IMPORT),
+        }
+
+    def request(self, kind: str, subject: str) -> UUID:
+        """Ask for a job; its id, under which `application.jobs` knows how it is going."""
+        with writing(self._turnstile.engine) as connection:
+            job_id = jobs.request(connection, kind, subject)
+        self._actors[kind].send(str(job_id))
+        return job_id
+
+    def start_worker(self, threads: int = 2) -> dramatiq.Worker:
+        """Work on jobs in threads of this process, until the worker is stopped."""
+        worker = dramatiq.Worker(self.broker, worker_threads=threads)
+        worker.start()
+        return worker
+
+    def _actor(self, work: Work, name: str) -> dramatiq.Actor[[str], None]:
+        def run(job_id: str) -> None:
+            self._run(UUID(job_id), work)
+
+        return dramatiq.Actor(
+            run,
+            broker=self.broker,
+            actor_name=name,
+            queue_name=QUEUE,
+            priority=0,
+            options={"time_limit": TIME_LIMIT_MS, "max_retries": RETRIES},
+        )
+
+    def _run(self, job_id: UUID, work: Work) -> None:
+        with self._turnstile.engine.connect() as connection:
+            job = jobs.job(connection, job_id)
+        if job is None or job["state"] in (jobs.DONE, jobs.FAILED):
+            return
+        try:
+            outcome = work(job_id, job["subject"])
+        except RebuildRuns:
+            raise
+        except Exception as error:
+            self._finish(job_id, jobs.FAILED, f"{type(error).__name__}: {error}")
+            logger.exception("job.failed", job_id=str(job_id), kind=job["kind"])
+            return
+        self._finish(job_id, jobs.DONE, outcome)
+
+    def _rebuild(self, job_id: UUID, name: str) -> str:
+        rebuilt = rebuild(
+            self._turnstile,
+            read_model(name),
+            lambda done, total: self._progress(job_id, done, total),
+        )
+        return f"{rebuilt.rows} rows at position {rebuilt.position}"
+
+    def _import(self, job_id: UUID, subject: str) -> str:
+        source, path = subject.split(":", 1)
+        importer = Importer(self._turnstile, source, lambda refusal: None)
+        total = sum(1 for _ in _lines(path))
+        for summary in importer.run(_lines(path)):
+            self._progress(job_id, summary.lines, total)
+        done = importer.summary
+        return f"{done.applied} applied, {done.already} already, {done.refused} refused"
+
+    def _progress(self, job_id: UUID, done: int, total: int) -> None:
+        with writing(self._turnstile.engine) as connection:
+            jobs.progress(connection, job_id, done, total)
+
+    def _finish(self, job_id: UUID, state: str, outcome: str) -> None:
+        with writing(self._turnstile.engine) as connection:
+            jobs.finish(connection, job_id, state, outcome)
+
+
+@lru_cache(maxsize=8)
+def jobs_of(turnstile: Turnstile) -> Jobs:
+    """The process's actors: an in-process broker must be the same for sender and worker."""
+    return Jobs(turnstile)
+
+
+def request_rebuild(turnstile: Turnstile, name: str) -> dict[str, Any]:
+    """Ask for a rebuild of that read model; the job. Raises `NotFound`."""
+    try:
+        read_model(name)
+    except KeyError:
+        raise NotFound(f"There is no read model {name!r}.") from None
+    job_id = jobs_of(turnstile).request(REBUILD, name)
+    with turnstile.engine.connect() as connection:
+        return jobs.job(connection, job_id) or {}
+
+
+def request_import(turnstile: Turnstile, source: str, path: Path) -> UUID:
+    """Ask for the import of a file that the workers can read; the job's id."""
+    return jobs_of(turnstile).request(IMPORT, f"{source}:{path.resolve()}")
+
+
+def _broker(redis_url: str | None) -> dramatiq.Broker:
+    if redis_url is None:
+        return StubBroker()
+    return RedisBroker(url=redis_url)  # type: ignore[no-untyped-call]
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    with Path(path).open("rb") as lines:
+        yield from lines
