@@ -1,12 +1,12 @@
 """The rows that a batch of events touches: loaded at once, changed in memory, written at once."""
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, delete, insert, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Column, Connection, Table, delete, select, tuple_
 
-from application.store.database import is_postgres
+from projections.engine.bulk import insert_rows, upsert_rows
 
 SLICE = 300
 Key = tuple[Any, ...]
@@ -25,6 +25,8 @@ class _TableRows:
         self.key_names = tuple(column.name for column in table.primary_key)
         self.row_class = _row_class(table)
         self.defaults = {column.name: _default(column) for column in table.columns}
+        self.values_of = _values_of(self.names)
+        self.key_of = _values_of(self.key_names)
         self.rows: dict[Key, Any] = {}
         self.loaded: dict[Key, Key] = {}
 
@@ -45,7 +47,7 @@ class _TableRows:
             found = connection.execute(_lookup(self.physical, wanted[start : start + SLICE]))
             for values in found:
                 row = self.make(dict(zip(self.names, values, strict=True)))
-                key = tuple(getattr(row, name) for name in self.key_names)
+                key = self.key_of(row)
                 self.rows[key] = row
                 self.loaded[key] = tuple(values)
         for key in wanted:
@@ -53,21 +55,22 @@ class _TableRows:
 
     def write(self, connection: Connection) -> None:
         new, changed = [], []
+        values_of = self.values_of
         for key, row in self.rows.items():
             if row is None:
                 continue
-            values = tuple(getattr(row, name) for name in self.names)
+            values = values_of(row)
             if key not in self.loaded:
-                new.append(dict(zip(self.names, values, strict=True)))
+                new.append(values)
             elif values != self.loaded[key]:
-                changed.append(dict(zip(self.names, values, strict=True)))
+                changed.append(values)
         gone = [key for key in self.loaded if self.rows[key] is None]
         for start in range(0, len(gone), SLICE):
             connection.execute(_removal(self.physical, gone[start : start + SLICE]))
         if new:
-            connection.execute(insert(self.physical), new)
+            insert_rows(connection, self.physical, new)
         if changed:
-            connection.execute(_upsert(connection, self.physical), changed)
+            upsert_rows(connection, self.physical, changed)
 
 
 class Rows:
@@ -101,7 +104,7 @@ class Rows:
         """A new row."""
         rows = self._tables[table]
         row = rows.make(values)
-        key = tuple(getattr(row, name) for name in rows.key_names)
+        key = rows.key_of(row)
         if rows.rows.get(key) is not None:
             raise ValueError(f"{table.name} has a row {key} already.")
         rows.rows[key] = row
@@ -147,6 +150,12 @@ def _row_class(table: Table) -> type:
     return type(table.name, (), {"__slots__": tuple(column.name for column in table.columns)})
 
 
+def _values_of(names: tuple[str, ...]) -> Callable[[Any], Key]:
+    """What reads these attributes of a row as a tuple, also when it is only one."""
+    read = attrgetter(*names)
+    return read if len(names) > 1 else lambda row: (read(row),)
+
+
 def _default(column: Column[Any]) -> Callable[[], Any]:
     given = column.default
     if given is not None and given.is_callable:
@@ -168,17 +177,3 @@ def _among(table: Table, keys: list[Key]) -> Any:
     if len(columns) == 1:
         return columns[0].in_([key[0] for key in keys])
     return tuple_(*columns).in_(keys)
-
-
-def _upsert(connection: Connection, table: Table) -> Any:
-    dialect = postgresql if is_postgres(connection) else sqlite
-    statement = dialect.insert(table)
-    key_names = [column.name for column in table.primary_key]
-    return statement.on_conflict_do_update(
-        index_elements=key_names,
-        set_={
-            column.name: statement.excluded[column.name]
-            for column in table.columns
-            if column.name not in key_names
-        },
-    )
