@@ -1,0 +1,326 @@
+"""The rules of the box office once more, without events: what the aggregates are compared with.
+
+Nothing is counted here that can be looked up: how many tickets are held or sold is the number
+of tickets in orders that wait for payment or are paid.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+HOLD = timedelta(minutes=30)
+OVERRIDABLE = {"already_redeemed", "blocked", "invalid_time"}
+
+
+@dataclass
+class PlainType:
+    price: int
+    quantity: int | None
+    least: int = 1
+    most: int | None = None
+    opens: datetime | None = None
+    closes: datetime | None = None
+    reentry: bool = True
+
+
+@dataclass
+class PlainEvent:
+    types: dict[UUID, PlainType]
+    capacity: int | None
+    deadline: datetime
+    doors: datetime
+    ends: datetime
+    status: str = "draft"
+
+
+@dataclass
+class PlainOrder:
+    event: UUID
+    customer: UUID
+    expires: datetime
+    tickets: dict[UUID, UUID]
+    """The type of each ticket."""
+    prices: dict[UUID, int]
+    status: str = "placed"
+    attempts: int = 0
+    refunded: set[UUID] = field(default_factory=set)
+
+    @property
+    def total(self) -> int:
+        return sum(self.prices[kind] for kind in self.tickets.values())
+
+    @property
+    def sold(self) -> set[UUID]:
+        was_paid = self.status in {"paid", "partly_refunded", "refunded"}
+        return set(self.tickets) - self.refunded if was_paid else set()
+
+
+@dataclass
+class PlainTicket:
+    event: UUID
+    kind: UUID
+    holder: UUID
+    reentry: bool
+    secrets: list[str]
+    void: bool = False
+    blocked: bool = False
+    inside: bool = False
+    admissions: int = 0
+
+
+@dataclass
+class PlainBoxOffice:
+    """Each command answers `ok`, `nothing` (nothing to do), or the name of what forbids it."""
+
+    now: datetime
+    customers: set[UUID] = field(default_factory=set)
+    events: dict[UUID, PlainEvent] = field(default_factory=dict)
+    orders: dict[UUID, PlainOrder] = field(default_factory=dict)
+    tickets: dict[UUID, PlainTicket] = field(default_factory=dict)
+    forgeries: dict[str, int] = field(default_factory=dict)
+
+    # What there is
+
+    def held(self, kind: UUID) -> int:
+        waiting = [order for order in self.orders.values() if order.status == "placed"]
+        return sum(list(order.tickets.values()).count(kind) for order in waiting)
+
+    def sold(self, kind: UUID) -> int:
+        return sum(
+            order.tickets[ticket] == kind for order in self.orders.values() for ticket in order.sold
+        )
+
+    def committed(self, event_id: UUID) -> int:
+        return sum(self.held(kind) + self.sold(kind) for kind in self.events[event_id].types)
+
+    def revenue(self, event_id: UUID) -> int:
+        orders = [order for order in self.orders.values() if order.event == event_id]
+        return sum(order.prices[order.tickets[ticket]] for order in orders for ticket in order.sold)
+
+    def order_of(self, ticket_id: UUID) -> UUID | None:
+        return next((key for key, order in self.orders.items() if ticket_id in order.tickets), None)
+
+    # Organizers
+
+    def lead(self, event_id: UUID, step: str) -> str:
+        event = self.events[event_id]
+        before, after = {
+            "publish": (("draft",), "published"),
+            "start": (("published",), "ongoing"),
+            "complete": (("ongoing",), "completed"),
+            "cancel": (("draft", "published", "ongoing"), "cancelled"),
+        }[step]
+        if event.status == after:
+            return "nothing"
+        if event.status not in before:
+            return "WrongEventStatus"
+        if step == "publish" and self.now >= event.ends:
+            return "EventOver"
+        event.status = after
+        return "ok"
+
+    def change_capacity(self, event_id: UUID, capacity: int | None) -> str:
+        event = self.events[event_id]
+        if event.status in {"cancelled", "completed"}:
+            return "EventCancelled" if event.status == "cancelled" else "EventOver"
+        if capacity is not None and capacity < 1:
+            return "InvalidEvent"
+        if capacity is not None and capacity < self.committed(event_id):
+            return "BelowCommitted"
+        if capacity == event.capacity:
+            return "nothing"
+        event.capacity = capacity
+        return "ok"
+
+    def change_type(self, event_id: UUID, kind: UUID, price: int, quantity: int | None) -> str:
+        event = self.events[event_id]
+        offer = event.types[kind]
+        if event.status in {"cancelled", "completed"}:
+            return "EventCancelled" if event.status == "cancelled" else "EventOver"
+        if price < 0:
+            return "InvalidTicketType"
+        if quantity is not None and quantity < self.held(kind) + self.sold(kind):
+            return "BelowCommitted"
+        if (price, quantity) == (offer.price, offer.quantity):
+            return "nothing"
+        offer.price, offer.quantity = price, quantity
+        return "ok"
+
+    # Orders
+
+    def why_not_place(self, event_id: UUID, customer_id: UUID, wanted: dict[UUID, int]) -> set[str]:
+        """Everything that forbids it; which of it is told is not laid down."""
+        event = self.events[event_id]
+        foreign = set(wanted) - set(event.types)
+        forbids = {
+            "NotFound": customer_id not in self.customers or bool(foreign),
+            "EventCancelled": event.status == "cancelled",
+            "EventOver": event.status == "completed",
+            "NotOnSale": event.status == "draft" or self.now >= event.deadline,
+            "SoldOut": event.capacity is not None
+            and self.committed(event_id) + sum(wanted.values()) > event.capacity,
+        }
+        reasons = {name for name, applies in forbids.items() if applies}
+        for kind in set(wanted) - foreign:
+            reasons |= self._why_not_sell(event.types[kind], kind, wanted[kind])
+        return reasons
+
+    def _why_not_sell(self, offer: PlainType, kind: UUID, quantity: int) -> set[str]:
+        left = (
+            None if offer.quantity is None else offer.quantity - self.held(kind) - self.sold(kind)
+        )
+        too_early = offer.opens is not None and self.now < offer.opens
+        too_late = offer.closes is not None and self.now >= offer.closes
+        too_many = offer.most is not None and quantity > offer.most
+        forbids = {
+            "InvalidOrder": quantity < offer.least or too_many,
+            "NotOnSale": too_early or too_late,
+            "SoldOut": left is not None and quantity > left,
+        }
+        return {name for name, applies in forbids.items() if applies}
+
+    def place(
+        self, order_id: UUID, event_id: UUID, customer_id: UUID, wanted: dict[UUID, list[UUID]]
+    ) -> None:
+        types = self.events[event_id].types
+        self.orders[order_id] = PlainOrder(
+            event_id,
+            customer_id,
+            self.now + HOLD,
+            {ticket: kind for kind, tickets in wanted.items() for ticket in tickets},
+            {kind: types[kind].price for kind in wanted},
+        )
+
+    def pay(self, order_id: UUID, amount: int | None) -> str:
+        order = self.orders[order_id]
+        if order.status in {"paid", "partly_refunded"}:
+            return "nothing"
+        if order.status == "placed" and self.events[order.event].status == "cancelled":
+            return "EventCancelled"
+        order.attempts += 1
+        if order.status != "placed":
+            return "WrongOrderStatus"
+        if self.now >= order.expires:
+            return "HoldExpired"
+        if amount not in {None, order.total}:
+            return "AmountMismatch"
+        order.status = "paid"
+        types = self.events[order.event].types
+        for ticket, kind in order.tickets.items():
+            self.tickets[ticket] = PlainTicket(
+                order.event, kind, order.customer, types[kind].reentry, []
+            )
+        return "ok"
+
+    def cancel(self, order_id: UUID) -> str:
+        return self._end(self.orders[order_id], "cancelled")
+
+    def expire(self, order_id: UUID) -> str:
+        order = self.orders[order_id]
+        if order.status == "placed" and self.now < order.expires:
+            return "HoldStillRuns"
+        return self._end(order, "expired")
+
+    @staticmethod
+    def _end(order: PlainOrder, status: str) -> str:
+        if order.status == status:
+            return "nothing"
+        if order.status != "placed":
+            return "WrongOrderStatus"
+        order.status = status
+        return "ok"
+
+    def refund(self, order_id: UUID, tickets: set[UUID]) -> str:
+        order = self.orders[order_id]
+        if order.status == "refunded":
+            return "nothing"
+        if order.status not in {"paid", "partly_refunded"}:
+            return "WrongOrderStatus"
+        if not tickets <= set(order.tickets):
+            return "NotFound"
+        chosen = (tickets or set(order.tickets)) & order.sold
+        if not chosen:
+            return "nothing"
+        order.refunded |= chosen
+        order.status = "partly_refunded" if order.sold else "refunded"
+        for ticket in chosen:
+            self.tickets[ticket].void = True
+        return "ok"
+
+    # Tickets
+
+    def transfer(self, ticket_id: UUID, to: UUID) -> str:
+        ticket = self.tickets.get(ticket_id)
+        if ticket is None:
+            return "NotFound"
+        status = self.events[ticket.event].status
+        objections = {
+            "canceled": ticket.void,
+            "blocked": ticket.blocked,
+            "already_redeemed": ticket.admissions > 0,
+            "same_holder": ticket.holder == to,
+            "unknown_customer": to not in self.customers,
+            "event_cancelled": status == "cancelled",
+            "event_over": status == "completed",
+        }
+        outcome = next((reason for reason, applies in objections.items() if applies), "ok")
+        if outcome == "ok":
+            ticket.holder = to
+        return outcome
+
+    def block(self, ticket_id: UUID) -> str:
+        ticket = self.tickets.get(ticket_id)
+        if ticket is None:
+            return "NotFound"
+        if ticket.void:
+            return "TicketVoid"
+        outcome = "nothing" if ticket.blocked else "ok"
+        ticket.blocked = True
+        return outcome
+
+    def unblock(self, ticket_id: UUID) -> str:
+        ticket = self.tickets.get(ticket_id)
+        if ticket is None:
+            return "NotFound"
+        outcome = "ok" if ticket.blocked else "nothing"
+        ticket.blocked = False
+        return outcome
+
+    def scan(
+        self, event_id: UUID, ticket_id: UUID | None, secret: str | None, *, out: bool, forced: bool
+    ) -> str:
+        ticket = self.tickets.get(ticket_id) if ticket_id is not None else None
+        if ticket is None or secret not in {None, *ticket.secrets}:
+            shown = secret or str(ticket_id)
+            self.forgeries[shown] = self.forgeries.get(shown, 0) + 1
+            return self._why_none_such(ticket_id if secret is None else None)
+        for objection in self._objections(ticket, event_id, secret, out=out):
+            if not (forced and objection in OVERRIDABLE):
+                return objection
+        ticket.inside = not out
+        ticket.admissions += not out
+        return "ok"
+
+    def _why_none_such(self, ticket_id: UUID | None) -> str:
+        order_id = self.order_of(ticket_id) if ticket_id is not None else None
+        if order_id is None:
+            return "invalid"
+        return "unpaid" if self.orders[order_id].status == "placed" else "canceled"
+
+    def _objections(
+        self, ticket: PlainTicket, event_id: UUID, secret: str | None, *, out: bool
+    ) -> list[str]:
+        event = self.events[event_id]
+        used_up = ticket.inside or (ticket.admissions > 0 and not ticket.reentry)
+        live = event.status in {"published", "ongoing"}
+        objections = (
+            ("revoked", secret not in {None, ticket.secrets[-1]}),
+            ("product", ticket.event != event_id),
+            ("canceled", ticket.void),
+            ("blocked", ticket.blocked),
+            ("invalid", out and not ticket.inside),
+            ("already_redeemed", not out and used_up),
+            ("canceled", not out and event.status == "cancelled"),
+            ("invalid_time", not out and not (live and event.doors <= self.now < event.ends)),
+        )
+        return [reason for reason, applies in objections if applies]
