@@ -1,0 +1,154 @@
+"""Event summaries: how each event on sale is doing, and which are nearly full."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    select,
+)
+
+from application.store.tables import UTCDateTime
+from domain.aggregate import Fact
+from domain.event import Event
+from domain.money import to_decimal
+from projections.engine.read_model import Handler, ReadModel
+from projections.engine.rows import Rows
+from projections.engine.tables import metadata
+from projections.paging import Item, page
+
+event_summaries = Table(
+    "event_summaries",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("organizer_name", Text, nullable=False),
+    Column("ends_at", UTCDateTime, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("capacity", Integer),
+    Column("on_sale", Boolean, nullable=False, default=False),
+    Column("sold", Integer, nullable=False, default=0),
+    Column("held", Integer, nullable=False, default=0),
+    Column("revenue", BigInteger, nullable=False, default=0),
+    Column("percent_remaining", Double),
+    Index("ix_event_summaries_ends_at", "on_sale", "ends_at", "event_id"),
+    Index("ix_event_summaries_percent_remaining", "on_sale", "percent_remaining", "event_id"),
+)
+
+
+def described(rows: Rows, event: Event.Drafted | Event.Changed) -> None:
+    row = rows.of(event_summaries, event_id=event.originator_id)
+    for name in ("title", "organizer_name", "ends_at", "currency", "capacity"):
+        setattr(row, name, getattr(event.details, name))
+    _measure(row)
+
+
+def opened(rows: Rows, event: Event.Published) -> None:
+    rows.get(event_summaries, event_id=event.originator_id).on_sale = True
+
+
+def closed(rows: Rows, event: Event.Completed | Event.Cancelled) -> None:
+    rows.get(event_summaries, event_id=event.originator_id).on_sale = False
+
+
+def held(rows: Rows, event: Event.TicketsHeld) -> None:
+    row = rows.get(event_summaries, event_id=event.originator_id)
+    row.held += sum(event.quantities.values())
+    _measure(row)
+
+
+def released(rows: Rows, event: Event.HoldReleased) -> None:
+    row = rows.get(event_summaries, event_id=event.originator_id)
+    row.held -= sum(event.quantities.values())
+    _measure(row)
+
+
+def sold(rows: Rows, event: Event.TicketsSold) -> None:
+    row = rows.get(event_summaries, event_id=event.originator_id)
+    row.held -= sum(event.quantities.values())
+    row.sold += sum(event.quantities.values())
+    row.revenue += event.amount
+
+
+def returned(rows: Rows, event: Event.TicketsReturned) -> None:
+    row = rows.get(event_summaries, event_id=event.originator_id)
+    row.sold -= sum(event.quantities.values())
+    row.revenue -= event.amount
+    _measure(row)
+
+
+def _measure(row: Any) -> None:
+    remaining = _remaining(row)
+    row.percent_remaining = None if remaining is None else 100 * remaining / row.capacity
+
+
+def _remaining(row: Any) -> int | None:
+    return None if row.capacity is None else row.capacity - row.sold - row.held
+
+
+HANDLERS: dict[type[Fact], Handler] = {
+    Event.Drafted: described,
+    Event.Changed: described,
+    Event.Published: opened,
+    Event.Completed: closed,
+    Event.Cancelled: closed,
+    Event.TicketsHeld: held,
+    Event.HoldReleased: released,
+    Event.TicketsSold: sold,
+    Event.TicketsReturned: returned,
+}
+EVENT_SUMMARIES = ReadModel("event_summaries", tables=(event_summaries,), handlers=HANDLERS)
+
+
+def upcoming(
+    connection: Connection, now: datetime, *, limit: int = 20, after: str | None = None
+) -> Item:
+    """Events published or ongoing that are not over, the first to end first.
+
+    `tickets_remaining` leaves out what is held, and is null without a capacity.
+    """
+    c = event_summaries.c
+    query = select(event_summaries).where(c.on_sale.is_(True), c.ends_at > now)
+    order = (c.ends_at, c.event_id)
+    return page(connection, query, order=order, limit=limit, after=after, shape=_summary)
+
+
+def low_capacity(
+    connection: Connection, threshold: float = 10, *, limit: int = 20, after: str | None = None
+) -> Item:
+    """Events published or ongoing with at most `threshold` percent of their places left,
+    those with the least first."""
+    c = event_summaries.c
+    query = select(c.event_id.label("id"), c.title.label("name"), c.percent_remaining).where(
+        c.on_sale.is_(True), c.percent_remaining <= threshold
+    )
+    order = (c.percent_remaining, c.event_id)
+    return page(connection, query, order=order, limit=limit, after=after, shape=_low)
+
+
+def _summary(row: Item) -> Item:
+    capacity = row["capacity"]
+    return {
+        "event_id": row["event_id"],
+        "event_name": row["title"],
+        "organizer_name": row["organizer_name"],
+        "total_tickets_sold": row["sold"],
+        "total_revenue": to_decimal(row["revenue"], row["currency"]),
+        "currency": row["currency"],
+        "tickets_remaining": None if capacity is None else capacity - row["sold"] - row["held"],
+        "tickets_held": row["held"],
+    }
+
+
+def _low(row: Item) -> Item:
+    percentage = round(row["percent_remaining"], 2)
+    return {"id": row["id"], "name": row["name"], "percentage_tickets_remaining": percentage}
