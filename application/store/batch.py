@@ -63,14 +63,15 @@ class Batch:
         return aggregate
 
     def accept(self, work: Work, metadata: str) -> None:
-        """Take over what a command decided."""
+        """Take over what a command decided; all of it or, when it cannot be written, nothing."""
+        entries = [to_new_entry(fact, metadata) for fact in work.facts]
         for stream_id, (aggregate, version) in work.seen.items():
             if aggregate.pending_events:
                 raise RuntimeError(f"{aggregate!r} was changed, but not saved.")
             self.touched.setdefault(stream_id, version)
             self.aggregates[stream_id] = aggregate
         self.facts.extend(work.facts)
-        self.entries.extend(to_new_entry(fact, metadata) for fact in work.facts)
+        self.entries.extend(entries)
 
     def undo(self, work: Work) -> None:
         """Leave no trace of a command that raised."""
@@ -95,15 +96,19 @@ class Batch:
 
     def due_for_snapshot(self) -> list[Aggregate]:
         """The aggregates that have passed another `EVERY` versions."""
-        return [
-            self.aggregates[stream_id]
-            for stream_id in {fact.originator_id for fact in self.facts}
-            if self.aggregates[stream_id].version // EVERY > self.touched.get(stream_id, 0) // EVERY
+        latest = {fact.originator_id: fact.originator_version for fact in self.facts}
+        due = [
+            self.fetch(stream_id)
+            for stream_id, version in latest.items()
+            if version // EVERY > self.touched[stream_id] // EVERY
         ]
+        return [aggregate for aggregate in due if aggregate is not None]
 
     def _undo_now(self, stream_id: UUID) -> None:
         """Load a stream again, and decide again what earlier commands of this batch decided."""
         self.undone.discard(stream_id)
+        if stream_id not in self.touched:
+            return
         aggregate = load_stream(self.connection, stream_id, until=self.touched[stream_id])
         for fact in self.facts:
             if fact.originator_id == stream_id:

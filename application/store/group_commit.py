@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 import structlog
 from prometheus_client import Counter, Histogram
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from application.store import answers, log
 from application.store.answers import KeptAnswer, StoredAnswer
@@ -27,7 +27,7 @@ from application.store.database import is_postgres, writing
 from application.store.signals import LOG, Signals
 from application.store.snapshots import keep_snapshots
 from application.store.work import Answer, Command, Key, Work
-from domain.errors import DomainError, IdempotencyKeyReused
+from domain.errors import AlreadyExists, DomainError, IdempotencyKeyReused
 
 LARGEST_BATCH = 256
 CACHED_AGGREGATES = 20_000
@@ -160,25 +160,35 @@ class Executor:
 
     def _run(self, batch: list[_Pending]) -> None:
         BATCH_SIZE.observe(len(batch))
-        commands = [item.command for item in batch]
-        try:
-            outcomes = self._settle(commands)
-        except Exception as error:
-            logger.exception("batch.failed", commands=len(batch))
-            self._forget_everything()
-            outcomes = [StoreUnavailable(str(error))] * len(batch)
+        outcomes = self._outcomes([item.command for item in batch])
         for item, outcome in zip(batch, outcomes, strict=True):
             item.outcome = outcome
             COMMANDS.labels(item.command.decide.__name__, _outcome_name(outcome)).inc()
 
+    def _outcomes(self, commands: list[Command]) -> list[Outcome]:
+        """What the commands came to; one that breaks their batch fails alone."""
+        try:
+            return self._settle(commands)
+        except Exception as error:
+            logger.exception("batch.failed", commands=len(commands))
+            self._forget_everything()
+            if self._committing or isinstance(error, SQLAlchemyError | StoreUnavailable):
+                return [StoreUnavailable(str(error)) for _ in commands]
+            if len(commands) == 1:
+                return [error]
+        return [outcome for command in commands for outcome in self._outcomes([command])]
+
     def _settle(self, commands: list[Command]) -> list[Outcome]:
         for attempt in range(ATTEMPTS):
+            first_to_write = self._locks_first()
             try:
                 return self._attempt(commands)
             except Moved:
                 CONFLICTS.inc()
                 self._under_lock = BATCHES_UNDER_LOCK
-            except IntegrityError:
+            except IntegrityError as error:
+                if first_to_write:
+                    raise AlreadyExists("Something with one of these ids exists.") from error
                 CONFLICTS.inc()
                 self._under_lock = BATCHES_UNDER_LOCK
                 self._forget_everything()
@@ -192,6 +202,8 @@ class Executor:
     def _attempt(self, commands: list[Command]) -> list[Outcome]:
         self._committing = False
         with writing(self._engine) as connection:
+            if self._position is None:
+                self._position = log.read_head(connection)
             batch = Batch(self._aggregates, connection)
             head = self._lock_if_contended(batch)
             decided, fresh = self._decide_all(batch, commands)
@@ -258,8 +270,11 @@ class Executor:
         BATCHES.inc()
         return first, head.position
 
+    def _locks_first(self) -> bool:
+        return self._under_lock > 0 or not is_postgres(self._engine)
+
     def _lock_if_contended(self, batch: Batch) -> log.Head | None:
-        if not self._under_lock and is_postgres(self._engine):
+        if not self._locks_first():
             return None
         self._under_lock = max(0, self._under_lock - 1)
         return self._lock(batch)
@@ -271,13 +286,15 @@ class Executor:
 
     def _catch_up(self, batch: Batch, position: int) -> None:
         try:
-            if self._position is None or position - self._position > MOST_TO_CATCH_UP:
+            known = self._position
+            assert known is not None, "A batch begins by reading it."
+            if not known <= position <= known + MOST_TO_CATCH_UP:
                 self._start_over(batch)
-            elif position > self._position:
+            elif position > known:
                 batch.apply(
                     log.read(
                         batch.connection,
-                        after=self._position,
+                        after=known,
                         until=position,
                         limit=MOST_TO_CATCH_UP,
                     )

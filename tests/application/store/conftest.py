@@ -1,14 +1,27 @@
-"""Migrated databases, and the engines that open them."""
+"""Migrated databases, the engines that open them, and desks that sell for a festival there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from structlog.testing import capture_logs
 
 import migrations
 from application.store.database import open_engine
+from tests.application.store.desk import Desk
+from tests.conftest import PostgresTemplate
+from tests.domain.given import on_sale, registered, terms
 
 OpenEngine = Callable[[str], Engine]
+OpenDesk = Callable[[], Desk]
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What was logged, instead of pages of it on the terminal."""
+    with capture_logs() as logs:
+        yield logs
 
 
 @pytest.fixture
@@ -25,9 +38,46 @@ def open_database() -> Iterator[OpenEngine]:
         engine.dispose()
 
 
-@pytest.fixture
-def engine(database_url: str, open_database: OpenEngine) -> Engine:
-    """An engine on a migrated, empty database."""
-    engine = open_database(database_url)
+def migrate(url: str) -> None:
+    engine = open_engine(url)
     migrations.upgrade(engine)
-    return engine
+    engine.dispose()
+
+
+@pytest.fixture
+def migrated_sqlite_url(sqlite_url: str) -> str:
+    migrate(sqlite_url)
+    return sqlite_url
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_template: PostgresTemplate) -> str:
+    return postgres_template("migrated", migrate)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def migrated_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database with every table, and no rows."""
+    url = request.getfixturevalue(f"migrated_{request.param}_url")
+    assert isinstance(url, str)
+    return url
+
+
+@pytest.fixture
+def engine(migrated_url: str, open_database: OpenEngine) -> Engine:
+    """An engine on a migrated, empty database."""
+    return open_database(migrated_url)
+
+
+@pytest.fixture
+def desk(engine: Engine) -> Desk:
+    """A desk; Anna is registered, and the festival sells 1,000 adults and 5 kids."""
+    desk = Desk(engine)
+    desk.given(on_sale(terms(quantity=1000)), registered())
+    return desk
+
+
+@pytest.fixture
+def open_desk(desk: Desk, migrated_url: str, open_database: OpenEngine) -> OpenDesk:
+    """`open_desk()` is another desk on the same database, as in another process."""
+    return lambda: Desk(open_database(migrated_url))

@@ -144,22 +144,23 @@ def test_an_altered_column_breaks_the_chain(altered: dict[str, Any]):
 
 
 def test_the_same_events_have_the_same_hash_on_both_databases(
-    sqlite_url: str, postgres_url: str, open_database: OpenEngine
+    migrated_sqlite_url: str, migrated_postgres_url: str, open_database: OpenEngine
 ):
-    heads = []
-    for url in (sqlite_url, postgres_url):
-        engine = open_database(url)
-        migrations.upgrade(engine)
-        heads.append(append(engine, new(STREAM, 1), new(OTHER_STREAM, 1)))
+    heads = [
+        append(open_database(url), new(STREAM, 1), new(OTHER_STREAM, 1))
+        for url in (migrated_sqlite_url, migrated_postgres_url)
+    ]
     assert heads[0] == heads[1]
     # Pinned, since a change of the formula would disown every log there is.
     assert heads[0].hash.hex() == PINNED_HASH
 
 
-@pytest.mark.parametrize("hours", [0, 2, -5])
-def test_times_come_back_to_the_microsecond_in_utc(engine: Engine, hours: int):
-    zone = timezone(timedelta(hours=hours))
-    moments = [NOON.replace(microsecond=part).astimezone(zone) for part in (0, 1, 120_000, 999_999)]
+def test_times_come_back_to_the_microsecond_in_utc(engine: Engine):
+    moments = [
+        NOON.replace(microsecond=part).astimezone(timezone(timedelta(hours=hours)))
+        for part in (0, 1, 120_000, 999_999)
+        for hours in (0, 2, -5)
+    ]
     chain = GENESIS
     for version, moment in enumerate(moments, 1):
         append(engine, new(STREAM, version, occurred_at=moment), recorded_at=moment)
@@ -195,18 +196,19 @@ CHANGES: dict[str, Change] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_the_database_refuses_to_change_or_delete_an_event(engine: Engine, change: Change):
+def test_the_database_refuses_to_change_or_delete_an_event(engine: Engine):
     append(engine, new(STREAM, 1), new(STREAM, 2))
     before = read_all(engine)
-    with pytest.raises(DBAPIError, match="the log is append-only"), writing(engine) as connection:
-        change(connection)
-    assert read_all(engine) == before
+    for name, change in CHANGES.items():
+        with pytest.raises(DBAPIError, match="is refused"), writing(engine) as connection:
+            change(connection)
+        assert read_all(engine) == before, name
 
 
-def test_the_database_refuses_to_empty_the_log(postgres_url: str, open_database: OpenEngine):
-    engine = open_database(postgres_url)
-    migrations.upgrade(engine)
+def test_the_database_refuses_to_empty_the_log(
+    migrated_postgres_url: str, open_database: OpenEngine
+):
+    engine = open_database(migrated_postgres_url)
     append(engine, new(STREAM, 1))
     for statement in ("TRUNCATE events", "TRUNCATE log_head, events CASCADE"):
         with pytest.raises(DBAPIError, match="append-only"), writing(engine) as connection:

@@ -93,12 +93,10 @@ def write(url: str, total: int) -> list[Seen]:
     return written
 
 
-def test_a_tailing_reader_sees_each_event_of_8_writers_once_in_order(
-    engine: Engine, database_url: str
-):
+def test_a_tailing_reader_sees_each_event_of_8_writers_once_in_order(migrated_url: str):
     spawn = multiprocessing.get_context("spawn")
     with (
-        recorder_on(database_url) as recorder,
+        recorder_on(migrated_url) as recorder,
         ThreadPoolExecutor(1) as beside,
         recorder.subscribe() as subscription,
         ProcessPoolExecutor(WRITERS, spawn) as processes,
@@ -106,7 +104,7 @@ def test_a_tailing_reader_sees_each_event_of_8_writers_once_in_order(
         tail = Tail(recorder)
         subscribed = beside.submit(lambda: list(map(identify, islice(subscription, EVENTS))))
         share = EVENTS // WRITERS
-        writers = [processes.submit(write, database_url, share) for _ in range(WRITERS)]
+        writers = [processes.submit(write, migrated_url, share) for _ in range(WRITERS)]
         while not all(writer.done() for writer in writers):
             tail.read_on()
             time.sleep(0.001)
