@@ -1,0 +1,148 @@
+"""A box office behind its real application, on both databases."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from marshmallow import Schema
+from werkzeug.test import TestResponse
+
+import migrations
+from application.composition import Turnstile, compose
+from application.settings import Settings
+from projections.engine.projector import Projector
+from tests import services
+from web.app import create_app
+
+Json = dict[str, Any]
+
+ADULT, CHILD = 0, 1
+EVENT = {
+    "title": "Midsummer Night",
+    "organizer": {"name": "Village Hall"},
+    "category": "theatre",
+    "venue": "The Green",
+    "timezone": "Europe/London",
+    "starts_at": "2020-06-21T18:00:00Z",
+    "ends_at": "2120-06-22T23:00:00Z",
+    "currency": "GBP",
+    "capacity": 100,
+    "ticket_types": [
+        {"name": "Adult", "price": "12.50", "quantity": 80},
+        {"name": "Child", "price": "0.00", "reentry": False},
+    ],
+}
+
+
+class BoxOffice:
+    """Sends requests, and holds every answer to what is documented."""
+
+    def __init__(self, turnstile: Turnstile) -> None:
+        self.turnstile = turnstile
+        self.app: Flask = create_app(turnstile)
+        self.client = self.app.test_client()
+
+    def send(self, method: str, path: str, **request: Any) -> TestResponse:
+        response = self.client.open(path, method=method, **request)
+        assert response.headers["X-Request-ID"]
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        if response.status_code >= 400:
+            assert response.mimetype == "application/problem+json", response.text
+            assert response.json["status"] == response.status_code
+            assert response.json["type"].startswith("/problems/")
+        else:
+            self._require_documented(method, path, response)
+        return response
+
+    def post(self, path: str, body: Any = None, status: int = 200, **headers: str) -> Json:
+        return self._command("POST", path, body, status, headers)
+
+    def patch(self, path: str, body: Any, status: int = 200, **headers: str) -> Json:
+        return self._command("PATCH", path, body, status, headers)
+
+    def get(self, path: str, status: int = 200, caught_up: bool = True) -> Any:
+        if caught_up:
+            self.catch_up()
+        response = self.send("GET", path)
+        assert response.status_code == status, response.text
+        return response.json
+
+    def catch_up(self) -> None:
+        Projector(self.turnstile).catch_up()
+
+    def event(self, publish: bool = True, **changes: Any) -> Json:
+        event = self.post("/api/v1/events", EVENT | changes, 201)
+        return self.post(f"/api/v1/events/{event['id']}/publish") if publish else event
+
+    def customer(self, name: str = "Ada Lovelace", **details: str) -> Json:
+        email = f"{name.split()[0].lower()}@example.org"
+        body = {"name": name, "email": email, "country": "GB"} | details
+        return self.post("/api/v1/customers", body, 201)
+
+    def order(self, event: Json, customer: Json, kind: int = ADULT, quantity: int = 1) -> Json:
+        body = {
+            "event_id": event["id"],
+            "customer_id": customer["id"],
+            "lines": [{"ticket_type_id": event["ticket_types"][kind]["id"], "quantity": quantity}],
+            "payment_method": "card",
+        }
+        return self.post("/api/v1/orders", body, 201)
+
+    def sold(self, event: Json, customer: Json, kind: int = ADULT, quantity: int = 1) -> Json:
+        order = self.order(event, customer, kind, quantity)
+        return self.post(f"/api/v1/orders/{order['id']}/pay", {"method": "card"})
+
+    def ticket(self, event: Json, customer: Json, kind: int = ADULT) -> Json:
+        """A ticket as its holder sees it."""
+        order = self.sold(event, customer, kind)
+        return self.get(f"/api/v1/tickets/{ticket_ids(order)[0]}")  # type: ignore[no-any-return]
+
+    def scan(self, event: Json, **attempt: Any) -> Json:
+        return self.post("/api/v1/checkins", {"event_id": event["id"]} | attempt, 201)
+
+    def _command(
+        self, method: str, path: str, body: Any, status: int, headers: dict[str, str]
+    ) -> Json:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        response = self.send(method, path, json={} if body is None else body, headers=named)
+        assert response.status_code == status, response.text
+        assert isinstance(response.json, dict)
+        return response.json
+
+    def _require_documented(self, method: str, path: str, response: TestResponse) -> None:
+        adapter = self.app.url_map.bind("localhost")
+        endpoint, _ = adapter.match(path.split("?")[0], method)
+        view: Any = self.app.view_functions[endpoint]
+        documented = getattr(view, "_apidoc", {}).get("response", {}).get("responses", {})
+        if documented:
+            schema = documented[response.status_code][0]["schema"]
+            if isinstance(schema, Schema) and not schema.fields.get("as_of"):
+                schema.load(response.json, unknown="raise")
+
+
+def ticket_ids(order: Json) -> list[str]:
+    return [ticket_id for line in order["lines"] for ticket_id in line["ticket_ids"]]
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def office(request: pytest.FixtureRequest) -> Iterator[BoxOffice]:
+    """One for all tests of a process, which keep to the events and customers they make."""
+    with _database(request) as url:
+        turnstile = compose(Settings(database_url=url))
+        migrations.upgrade(turnstile.engine)
+        yield BoxOffice(turnstile)
+        turnstile.close()
+
+
+@contextmanager
+def _database(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "sqlite":
+        folder = request.getfixturevalue("tmp_path_factory").mktemp("web")
+        yield f"sqlite:///{folder / 'turnstile.db'}"
+        return
+    server = request.getfixturevalue("postgres_server")
+    url = services.create_database(server, "turnstile_test")
+    yield url
+    services.drop_database(server, url)

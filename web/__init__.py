@@ -1,0 +1,1 @@
+"""Thin HTTP over use cases and queries: schema, route, error mapping, and nothing else."""

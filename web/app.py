@@ -1,0 +1,47 @@
+"""The Flask application: a box office, and the routes that lead to it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response
+
+from application.composition import Turnstile
+from web import caller, current, metering, openapi, problems
+from web.encoding import MsgspecProvider
+from web.routes import ROUTES, rules
+
+LARGEST_BODY = 1024 * 1024
+
+
+class App(Flask):
+    """No view is a coroutine, so none needs to be looked at whether it is one."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
+def create_app(turnstile: Turnstile) -> Flask:
+    """An application that serves `turnstile`."""
+    app = App("web", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    app.json = MsgspecProvider(app)
+    app.extensions[current.EXTENSION] = turnstile
+    app.before_request(_before)
+    app.after_request(_after)
+    api = openapi.describe(app)
+    problems.register_problems(app)
+    for blueprint in ROUTES:
+        api.register_blueprint(blueprint)
+    app.register_blueprint(rules.blueprint)
+    openapi.serve(app, api)
+    return app
+
+
+def _before() -> None:
+    metering.start()
+    caller.identify()
+
+
+def _after(response: Response) -> Response:
+    metering.stop(response)
+    return caller.name_request(response)

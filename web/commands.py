@@ -1,0 +1,120 @@
+"""From a request to a command, and from its answer to a response."""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from flask import Response, g, request
+
+from application.store.work import Answer, Command, Key
+from domain.errors import Stale
+from web.caller import caller
+from web.current import turnstile
+from web.encoding import JSON, JSONResponse, encode
+from web.problems import REPLAYED, BadRequest
+
+KEEP_ANSWERS = timedelta(hours=24)
+
+UseCase = Callable[..., Any]
+Present = Callable[[Any], dict[str, Any]]
+
+_key_form = re.compile(r"[\x20-\x7e]{1,255}").fullmatch
+_etag_form = re.compile(r'\s*(?:W/)?"(\d{1,9})"\s*').fullmatch
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+def create(use_case: UseCase, present: Present, **arguments: Any) -> Response:
+    """Run a command that makes what the collection at this path lists."""
+    answer = _run(use_case, present, None, arguments)
+    return _respond(answer, 201, ("Location", f"{request.path}/{answer.body['id']}"))
+
+
+def record(
+    use_case: UseCase,
+    present: Present,
+    target: UUID | None = None,
+    keys: Sequence[Key] = (),
+    at: datetime | None = None,
+    **arguments: Any,
+) -> Response:
+    """Run a command that adds something which has no address of its own.
+
+    `target` is the aggregate whose version `If-Match` names; `at` is when it happened.
+    """
+    return _respond(_run(use_case, present, target, arguments, keys, at), 201)
+
+
+def change(use_case: UseCase, present: Present, target: UUID, **arguments: Any) -> Response:
+    """Run a command on what exists: `target`, whose version `If-Match` names."""
+    return _respond(_run(use_case, present, target, arguments), 200)
+
+
+def _run(
+    use_case: UseCase,
+    present: Present,
+    target: UUID | None,
+    arguments: dict[str, Any],
+    keys: Sequence[Key] = (),
+    at: datetime | None = None,
+) -> Answer:
+    environ = request.environ
+    expected = None
+    if "HTTP_IF_MATCH" in environ:
+        expected = _expected_version(environ["HTTP_IF_MATCH"], target)
+    if "HTTP_IDEMPOTENCY_KEY" in environ:
+        keys = (*keys, _idempotency_key(environ["HTTP_IDEMPOTENCY_KEY"]))
+    return turnstile().executor.execute(
+        Command(
+            use_case,
+            arguments,
+            caller().context(at),
+            present,
+            tuple(keys),
+            target if expected is not None else None,
+            expected,
+        )
+    )
+
+
+def _respond(answer: Answer, status: int, *headers: tuple[str, str]) -> Response:
+    told = [
+        ("Content-Type", JSON),
+        ("Turnstile-Position", str(answer.position)),
+        ("ETag", f'"{answer.version}"'),
+        *headers,
+    ]
+    if answer.replayed:
+        told.append(REPLAYED)
+    return JSONResponse(encode({**answer.body, "position": answer.position}), status, told)
+
+
+def _expected_version(if_match: str, target: UUID | None) -> int | None:
+    """The version in `If-Match`; None for `*`, since a command on nothing is refused anyway.
+
+    A weak tag is taken as well: proxies that compress an answer weaken its tag.
+    """
+    if target is None:
+        raise Stale("Nothing exists yet whose version could match.")
+    if if_match.strip() == "*":
+        return None
+    named = _etag_form(if_match)
+    if named is None:
+        raise BadRequest('If-Match is the ETag of an earlier answer, like "7", or *.')
+    return int(named[1])
+
+
+def _idempotency_key(given: str) -> Key:
+    if not _key_form(given):
+        raise BadRequest("Idempotency-Key has 1 to 255 ASCII characters.")
+    method, path = request.method, request.path
+    digest = hashlib.sha256(f"{method} {path}\n".encode() + _canonical(g.get("body", {})))
+    return Key(
+        scope=f"{caller().actor} {method} {path}",
+        key=given,
+        fingerprint=digest.hexdigest(),
+        expires_at=datetime.now(UTC) + KEEP_ANSWERS,
+    )

@@ -1,0 +1,142 @@
+"""The OpenAPI document, generated from the schemas that validate, and the pages that show it."""
+
+from hashlib import sha256
+from http import HTTPStatus
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+import flask_smorest
+from flask import Blueprint, Flask, Response, render_template, request, send_from_directory
+from flask_smorest.utils import prepare_response
+from werkzeug.exceptions import HTTPException
+
+from web.encoding import JSON, encode
+from web.problems import PROBLEM_JSON, http_problem
+from web.schemas.common import Problem
+
+DESCRIPTION = """
+The ledger of a box office. Commands are appended to one log; everything else is computed from it.
+
+**Commands** answer with `id`, `version` and `position`, the header `Turnstile-Position` and an
+`ETag`. Send that tag as `If-Match` to act only on the version you saw, and an `Idempotency-Key`
+to be able to ask again: the same key and body get the stored answer.
+
+**Queries** are answered from read models, which follow the log within milliseconds. Send a
+command's `Turnstile-Position` with a query, and it is answered from a state that has seen it.
+
+**Refusals** are problem documents (RFC 9457); `type` ends in the name of the rule that said no.
+Ids are UUIDs, times RFC 3339 in UTC, money decimal strings beside a currency. Lists have `items`
+and `next`, which is the `after` of the next page.
+"""
+
+PARAMETERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "IDEMPOTENCY_KEY": (
+        "Idempotency-Key",
+        "Makes the command safe to repeat for 24 hours.",
+        {"type": "string", "minLength": 1, "maxLength": 255},
+    ),
+    "IF_VERSION": (
+        "If-Match",
+        "The ETag of the version acted on; another one is refused with 412.",
+        {"type": "string", "examples": ['"7"']},
+    ),
+    "SEEN_POSITION": (
+        "Turnstile-Position",
+        "Answer from a state that has seen this position of the log.",
+        {"type": "integer", "minimum": 0},
+    ),
+    "ACTOR": (
+        "X-Actor",
+        "Who is asking; recorded with every event.",
+        {"type": "string", "maxLength": 128, "default": "anonymous"},
+    ),
+    "REQUEST_ID": (
+        "X-Request-ID",
+        "Under which the request is logged and recorded; made unless given.",
+        {"type": "string", "maxLength": 128},
+    ),
+}
+
+PAGES = {
+    "swagger": "flask_openapi3_swagger",
+    "redoc": "flask_openapi3_redoc",
+}
+"""Which installed package brings the scripts of which page."""
+
+pages = Blueprint("pages", __name__, template_folder="templates")
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]
+    """The library's document with errors as they are: problem documents."""
+
+    ERROR_SCHEMA = Problem
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        return http_problem(error)
+
+    def _register_responses(self) -> None:
+        for status in HTTPStatus:
+            if status >= 400:
+                self._register_problem(status.name, status.phrase)
+        self._register_problem("DEFAULT_ERROR", "Anything else that went wrong")
+
+    def _register_problem(self, name: str, phrase: str) -> None:
+        response = {"description": phrase, "schema": self.ERROR_SCHEMA}
+        if name in ("SERVICE_UNAVAILABLE", "TOO_MANY_REQUESTS"):
+            seconds = {"schema": {"type": "integer"}, "description": "Seconds to wait."}
+            response["headers"] = {"Retry-After": seconds}
+        prepare_response(response, self.spec, PROBLEM_JSON)
+        self.spec.components.response(name, response, lazy=True)
+
+
+def describe(app: Flask) -> Api:
+    """The API of `app`; its document is complete once all blueprints are registered."""
+    api = Api(
+        app,
+        spec_kwargs={
+            "title": "Turnstile",
+            "version": version("turnstile"),
+            "openapi_version": "3.1.0",
+            "info": {"description": DESCRIPTION.strip()},
+            "servers": [{"url": "/"}],
+        },
+    )
+    for reference, (name, said, schema) in PARAMETERS.items():
+        parameter = {"name": name, "description": said, "required": False, "schema": schema}
+        api.spec.components.parameter(reference, "header", parameter, lazy=True)
+    return api
+
+
+def serve(app: Flask, api: Api) -> None:
+    """Serve the document as it is now, and its pages."""
+    document = encode(api.spec.to_dict())
+    tag = sha256(document).hexdigest()[:32]
+
+    def openapi() -> Response:
+        response = Response(document, mimetype=JSON)
+        response.set_etag(tag)
+        response.make_conditional(request)
+        return response
+
+    app.add_url_rule("/openapi.json", "openapi", openapi)
+    app.register_blueprint(pages)
+
+
+@pages.get("/docs")
+def docs() -> str:
+    """The document to try out."""
+    return render_template("swagger.html")
+
+
+@pages.get("/redoc")
+def redoc() -> str:
+    """The document to read."""
+    return render_template("redoc.html")
+
+
+@pages.get("/docs/<any(swagger, redoc):page>/<path:name>")
+def script(page: str, name: str) -> Response:
+    """What the pages are made of."""
+    folder = files(PAGES[page]) / "templates" / page
+    return send_from_directory(str(folder), name, max_age=86_400)

@@ -1,0 +1,53 @@
+"""Reading what was sent, before any rule is asked: JSON bodies and query strings."""
+
+from typing import Any
+
+import msgspec
+from flask import g, request
+from marshmallow import Schema, ValidationError
+from werkzeug.exceptions import UnsupportedMediaType
+
+from web.encoding import JSON
+from web.problems import BadRequest, InvalidFields
+
+_decode = msgspec.json.Decoder().decode
+
+
+def load_body(schema: Schema) -> dict[str, Any]:
+    """The JSON body as `schema` reads it; no body stands for an empty object.
+
+    Raises `BadRequest` for what is not JSON and `InvalidFields` for what does not fit.
+    """
+    body = _read_body()
+    if type(body) is not dict:
+        raise InvalidFields({"_schema": ["The body is a JSON object."]})
+    g.body = loaded = _load(schema, body, 422)
+    return loaded
+
+
+def load_query(schema: Schema, error_status: int = 422) -> dict[str, Any]:
+    """The query string as `schema` reads it; of a repeated parameter the first counts."""
+    return _load(schema, request.args.to_dict(), error_status)
+
+
+def _load(schema: Schema, raw: dict[str, Any], error_status: int) -> dict[str, Any]:
+    try:
+        return schema.load(raw)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        raise InvalidFields(error.messages, error_status) from None
+
+
+def _read_body() -> Any:
+    data = request.get_data(cache=False)
+    if not data:
+        return {}
+    if request.environ.get("CONTENT_TYPE") != JSON and not request.is_json:
+        raise UnsupportedMediaType("Send JSON, with Content-Type: application/json.")
+    try:
+        return _decode(data)
+    except msgspec.MsgspecError as error:
+        raise BadRequest(f"The body is not JSON that can be read: {error}.") from None
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not UTF-8.") from None
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply.") from None

@@ -1,0 +1,218 @@
+"""Every refusal as a problem document (RFC 9457); which kind gets which status is said here."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, request
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from application.store.group_commit import StoreUnavailable
+from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Stale
+from projections.paging import BadCursor
+from web.encoding import json_response
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = 1
+MOST_FIELD_ERRORS = 20
+LONGEST_FIELD_NAME = 100
+REPLAYED = ("Idempotent-Replayed", "true")
+
+STATUS_OF_KIND: dict[type[DomainError], int] = {
+    Invalid: 422,
+    NotFound: 404,
+    Forbidden: 403,
+    Conflict: 409,
+    Stale: 412,
+}
+
+HTTP_RULES = {
+    400: ("bad-request", "The request cannot be read"),
+    401: ("unauthorized", "Nobody is known by these credentials"),
+    403: ("forbidden", "The caller may not do this"),
+    404: ("not-found", "There is no such thing"),
+    405: ("method-not-allowed", "This cannot be done here"),
+    412: ("stale", "It has changed since you read it"),
+    413: ("too-large", "The request is too large"),
+    415: ("unsupported-media-type", "The request is not JSON"),
+    422: ("invalid-fields", "Some fields are not valid"),
+    429: ("too-many-requests", "Too many requests"),
+    500: ("internal-error", "Something went wrong on our side"),
+    503: ("unavailable", "Not available at the moment"),
+}
+
+logger = structlog.get_logger(__name__)
+
+
+class BadRequest(Exception):
+    """The request cannot be understood, for a reason that the caller can mend."""
+
+
+class InvalidFields(Exception):
+    """Fields of the body or the query are not valid; `messages` is marshmallow's account."""
+
+    def __init__(self, messages: Any, status: int = 422) -> None:
+        super().__init__(messages)
+        self.messages = messages
+        self.status = status
+
+
+class NotCaughtUp(Exception):
+    """The read models have not reached the position that the caller has seen."""
+
+
+def problem(
+    status: int,
+    rule: str,
+    title: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> Response:
+    """A problem document; `members` are added to it."""
+    document = {
+        "type": f"/problems/{rule}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": _request_id(),
+    }
+    response = json_response(document | members, status, PROBLEM_JSON)
+    response.headers.extend(headers or {})
+    return response
+
+
+def status_of(error: DomainError) -> int:
+    """The HTTP status of the error's kind."""
+    for kind, status in STATUS_OF_KIND.items():
+        if isinstance(error, kind):
+            return status
+    return 409
+
+
+def register_problems(app: Flask) -> None:
+    """Answer everything that goes wrong in `app` with a problem document."""
+    app.register_error_handler(DomainError, _refused)
+    app.register_error_handler(InvalidFields, _invalid_fields)
+    app.register_error_handler(BadCursor, _bad_cursor)
+    app.register_error_handler(BadRequest, _bad_request)
+    app.register_error_handler(HTTPException, http_problem)
+    app.register_error_handler(NotCaughtUp, _not_caught_up)
+    for unavailable in (StoreUnavailable, OperationalError, PoolTimeout):
+        app.register_error_handler(unavailable, _unavailable)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def http_problem(error: HTTPException) -> Response:
+    """A problem for what Flask itself refuses; headers such as `Allow` stay."""
+    status = error.code or 500
+    rule, title = HTTP_RULES.get(status, (_kebab(error.name), error.name))
+    detail = title if status == 500 else error.description or title
+    kept = {
+        name: value
+        for name, value in error.get_headers()
+        if name.lower() not in ("content-type", "content-length")
+    }
+    return problem(status, rule, title, detail, headers=kept)
+
+
+def known_rules() -> dict[str, tuple[int | None, str]]:
+    """Every rule that can end a problem's `type`, with its status and title."""
+    named = {rule: (status, title) for status, (rule, title) in HTTP_RULES.items()}
+    return named | {cls.rule(): (_status_of_class(cls), cls.title) for cls in _rules(DomainError)}
+
+
+def _request_id() -> str:
+    return g.caller.request_id  # type: ignore[no-any-return]
+
+
+def _refused(error: DomainError) -> Response:
+    headers = dict([REPLAYED]) if error.replayed else None
+    return problem(status_of(error), error.rule(), error.title, error.detail, headers=headers)
+
+
+def _invalid_fields(error: InvalidFields) -> Response:
+    errors = [
+        {
+            "field": ".".join(path),
+            "pointer": "".join(f"/{_escaped(part)}" for part in path),
+            "message": message,
+        }
+        for path, message in _flat(error.messages, ())
+    ][:MOST_FIELD_ERRORS]
+    first = errors[0]
+    detail = f"{first['field']}: {first['message']}" if first["field"] else str(first["message"])
+    rule, title = HTTP_RULES[error.status]
+    return problem(error.status, rule, title, detail, errors=errors)
+
+
+def _bad_cursor(error: BadCursor) -> Response:
+    return _invalid_fields(InvalidFields({"after": [str(error)]}))
+
+
+def _bad_request(error: BadRequest) -> Response:
+    return problem(400, *HTTP_RULES[400], str(error))
+
+
+def _not_caught_up(error: NotCaughtUp) -> Response:
+    return problem(503, "not-caught-up", "The read models are behind", str(error), headers=_RETRY)
+
+
+def _unavailable(error: Exception) -> Response:
+    logger.error("web.unavailable", request_id=_request_id(), error=type(error).__name__)
+    return problem(
+        503,
+        *HTTP_RULES[503],
+        "Whether a command took effect is not known; the same Idempotency-Key finds out.",
+        headers=_RETRY,
+    )
+
+
+def _unexpected(error: Exception) -> Response:
+    logger.error(
+        "web.failed",
+        request_id=_request_id(),
+        method=request.method,
+        path=request.path,
+        exc_info=error,
+    )
+    return problem(500, *HTTP_RULES[500], "It was logged under the request id.")
+
+
+def _flat(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Marshmallow's nested account as (path, message) pairs."""
+    if isinstance(messages, Mapping):
+        for name, inner in messages.items():
+            here = () if name == "_schema" else (str(name)[:LONGEST_FIELD_NAME],)
+            yield from _flat(inner, path + here)
+    elif isinstance(messages, list):
+        for message in messages:
+            yield from _flat(message, path)
+    else:
+        yield path, str(messages)
+
+
+def _escaped(part: str) -> str:
+    """As a token of a JSON Pointer (RFC 6901)."""
+    return part.replace("~", "~0").replace("/", "~1")
+
+
+def _kebab(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _rules(base: type[DomainError]) -> Iterator[type[DomainError]]:
+    for child in base.__subclasses__():
+        yield child
+        yield from _rules(child)
+
+
+def _status_of_class(cls: type[DomainError]) -> int | None:
+    return next((status for kind, status in STATUS_OF_KIND.items() if issubclass(cls, kind)), None)
+
+
+_RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}

@@ -1,0 +1,28 @@
+"""The routes, one file per subject."""
+
+from web.blueprint import Blueprint
+from web.routes import (
+    checkins,
+    customers,
+    events,
+    health,
+    log,
+    orders,
+    projections,
+    stats,
+    ticket_types,
+    tickets,
+)
+
+ROUTES: tuple[Blueprint, ...] = (
+    events.blueprint,
+    ticket_types.blueprint,
+    customers.blueprint,
+    orders.blueprint,
+    tickets.blueprint,
+    checkins.blueprint,
+    stats.blueprint,
+    log.blueprint,
+    projections.blueprint,
+    health.blueprint,
+)

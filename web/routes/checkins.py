@@ -1,0 +1,62 @@
+"""Attempts at a gate."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+
+from application import gate
+from application.presenting import show_check_in
+from application.store.work import Key
+from domain.errors import InvalidTime
+from domain.ids import ticket_id_in
+from domain.ticket import Scan
+from projections.orders import order_of_ticket
+from web.blueprint import Blueprint
+from web.commands import record
+from web.current import turnstile
+from web.schemas.tickets import NewCheckIn, RecordedCheckIn
+
+blueprint = Blueprint("check-ins", "/api/v1/checkins", "Attempts at a gate")
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+EXAMPLE = {
+    "secret": "AZfzoAAAcACAAAAAAAAAAZ4tJm1k0v5yQe8Yw3xkq2o",
+    "event_id": "0197f3a0-0000-7000-8000-000000000001",
+    "scanner_id": "gate-2",
+    "nonce": "5c1f",
+}
+
+
+@blueprint.post("")
+@blueprint.takes(NewCheckIn, example=EXAMPLE)
+@blueprint.records(RecordedCheckIn, 201)
+def check_in(body: dict[str, Any]) -> Response:
+    """Try to pass a gate; every attempt is recorded, whatever comes of it"""
+    event_id, nonce = body["event_id"], body.pop("nonce", None)
+    at, shown = _past(body.pop("at")), _shown(body)
+    keys = () if nonce is None else (Key(scope=f"checkin:{event_id}", key=nonce),)
+    scan = Scan(forced=body.pop("force"), **body)
+    return record(
+        gate.check_in, show_check_in, None, keys, at, scan=scan, event_id=event_id, **shown
+    )
+
+
+def _shown(body: dict[str, Any]) -> dict[str, Any]:
+    """What was shown; where a ticket not issued yet was ordered matters for an id only."""
+    secret = body.pop("secret", None)
+    if secret is not None:
+        return {"secret": secret, "ticket_id": ticket_id_in(secret)}
+    return {"ticket_id": body.pop("ticket_id"), "order_of": _order_of}
+
+
+def _order_of(ticket_id: UUID) -> UUID | None:
+    with turnstile().engine.connect() as connection:
+        return order_of_ticket(connection, ticket_id)
+
+
+def _past(at: datetime | None) -> datetime | None:
+    if at is not None and at > datetime.now(UTC) + CLOCKS_DIFFER:
+        raise InvalidTime(f"{at.isoformat()} is in the future.")
+    return at

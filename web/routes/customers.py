@@ -1,0 +1,81 @@
+"""Customers: register them, change them, look them up."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+from sqlalchemy import Connection
+
+from application import customers as use_cases
+from application.presenting import show_customer
+from domain.customer import Profile
+from domain.ids import uuid7
+from projections import customer_statistics, customers
+from projections.customer_statistics import CUSTOMER_STATISTICS
+from projections.customers import CUSTOMERS
+from web.blueprint import Blueprint
+from web.commands import change, create
+from web.reading import found, reads
+from web.schemas.customers import (
+    CustomerChanges,
+    CustomerPage,
+    CustomerQuery,
+    CustomerStatistics,
+    ListedCustomer,
+    NewCustomer,
+    RecordedCustomer,
+)
+
+blueprint = Blueprint("customers", "/api/v1/customers", "Who buys and holds tickets")
+
+EXAMPLE = {"name": "Ada Lovelace", "email": "ada@example.org", "country": "GB"}
+
+
+@blueprint.post("")
+@blueprint.takes(NewCustomer, example=EXAMPLE)
+@blueprint.records(RecordedCustomer, 201)
+def register_customer(body: dict[str, Any]) -> Response:
+    """Register a customer"""
+    return create(
+        use_cases.register_customer, show_customer, customer_id=uuid7(), profile=Profile(**body)
+    )
+
+
+@blueprint.patch("/<uuid:customer_id>")
+@blueprint.takes(CustomerChanges, example={"phone": "+44 20 7946 0000"})
+@blueprint.records(RecordedCustomer)
+def change_customer(body: dict[str, Any], customer_id: UUID) -> Response:
+    """Change what is given of a customer"""
+    return change(
+        use_cases.change_customer,
+        show_customer,
+        customer_id,
+        customer_id=customer_id,
+        changes=body,
+    )
+
+
+@blueprint.get("")
+@reads(CUSTOMERS)
+@blueprint.asks(CustomerQuery)
+@blueprint.shows(CustomerPage)
+def list_customers(connection: Connection, query: dict[str, Any]) -> Any:
+    """List customers by name"""
+    return customers.list_customers(connection, **query)
+
+
+@blueprint.get("/<uuid:customer_id>")
+@reads(CUSTOMERS)
+@blueprint.shows(ListedCustomer)
+def get_customer(connection: Connection, customer_id: UUID) -> Any:
+    """Look up a customer"""
+    return found(customers.customer(connection, customer_id), "customer", customer_id)
+
+
+@blueprint.get("/<uuid:customer_id>/statistics")
+@reads(CUSTOMER_STATISTICS)
+@blueprint.shows(CustomerStatistics)
+def get_customer_statistics(connection: Connection, customer_id: UUID) -> Any:
+    """Show what a customer ordered and spent"""
+    statistics = customer_statistics.statistics(connection, customer_id)
+    return found(statistics, "customer", customer_id)

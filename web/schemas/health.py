@@ -1,0 +1,17 @@
+"""Whether this process can do its work."""
+
+from marshmallow import Schema, fields
+
+
+class Live(Schema):
+    status = fields.String(required=True)
+
+
+class Check(Schema):
+    status = fields.String(required=True)
+    detail = fields.String(required=True)
+
+
+class Ready(Schema):
+    status = fields.String(required=True)
+    checks = fields.Dict(keys=fields.String(), values=fields.Nested(Check), required=True)

@@ -1,0 +1,14 @@
+"""What a WSGI server starts: `granian --interface wsgi --factory web.wsgi:application`."""
+
+from flask import Flask
+
+from application.composition import compose
+from application.logs import configure_logs
+from application.settings import Settings
+from web.app import create_app
+
+
+def application() -> Flask:
+    """The application of this process, as the environment configures it."""
+    configure_logs()
+    return create_app(compose(Settings.from_environment()))
