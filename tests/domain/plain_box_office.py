@@ -291,7 +291,7 @@ class PlainBoxOffice:
     ) -> str:
         ticket = self.tickets.get(ticket_id) if ticket_id is not None else None
         if ticket is None or secret not in {None, *ticket.secrets}:
-            shown = secret or str(ticket_id)
+            shown = str(ticket_id) if secret is None else secret
             self.forgeries[shown] = self.forgeries.get(shown, 0) + 1
             return self._why_none_such(ticket_id if secret is None else None)
         for objection in self._objections(ticket, event_id, secret, out=out):

@@ -314,7 +314,7 @@ class BoxOffice(RuleBasedStateMachine):
 
     @rule(
         which=pick,
-        garbage=st.none() | st.sampled_from(["", "garbage", "schlüssel", "A" * 43]),
+        garbage=st.none() | st.sampled_from(["garbage", "schlüssel", "A" * 43]),
         out=st.sampled_from([False, False, True]),
         forced=rarely,
     )
@@ -482,8 +482,11 @@ class BoxOfficeOnFile(BoxOffice):
         self.turnstile.close()
 
 
-TestBoxOffice = BoxOfficeInMemory.TestCase
-TestBoxOffice.settings = settings(max_examples=3 * settings().max_examples)
+# Hypothesis may take five minutes to find the shortest run that fails, and must live to tell it.
+patiently = pytest.mark.timeout(900)
+
+TestBoxOffice = patiently(BoxOfficeInMemory.TestCase)
+TestBoxOffice.settings = settings(max_examples=2 * settings().max_examples)
 
 
 @pytest.fixture
@@ -497,6 +500,7 @@ def new_url(tmp_path: Path) -> Callable[[], str]:
     return lambda: f"sqlite:///{shutil.copy(original, tmp_path / f'{next(numbers)}.db')}"
 
 
+@patiently
 def test_the_real_store_keeps_what_the_plain_box_office_knows(new_url: Callable[[], str]):
     class OnNewFile(BoxOfficeOnFile):
         def __init__(self) -> None:
