@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from uuid import UUID
+from dataclasses import dataclass
 
+import psycopg2
 import structlog
 from sqlalchemy import Connection, Table
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
 
 from domain.aggregate import Fact
 from projections.engine.parking import park, parked_streams
@@ -13,13 +15,6 @@ from projections.engine.read_model import ReadModel
 from projections.engine.rows import Rehearsal, Rows
 
 logger = structlog.get_logger(__name__)
-
-
-class _HandlerFailed(Exception):
-    def __init__(self, fact: Fact, error: Exception) -> None:
-        super().__init__(str(error))
-        self.fact = fact
-        self.error = f"{type(error).__name__}: {error}"
 
 
 def live_tables(model: ReadModel) -> dict[Table, Table]:
@@ -38,54 +33,73 @@ def apply(
     """Let the model's handlers take `facts`, in order, and write the rows they changed.
 
     `tables` maps the model's tables to those written to, and `name` is that under which what
-    a handler cannot take is parked; both are the live ones unless given.
+    cannot be taken or written is parked; both are the live ones unless given.
     """
-    name = name or model.name
-    tables = tables or live_tables(model)
     mine = [fact for fact in facts if type(fact) in model.handlers]
-    waiting = parked_streams(connection, name)
-    while True:
-        rows = Rows(connection, tables)
-        try:
-            parked = _handle_all(rows, Rehearsal(connection, tables), model, mine, waiting)
-            break
-        except _HandlerFailed as failure:
-            _log(name, failure)
-            waiting[failure.fact.originator_id] = failure.error
-    rows.write()
-    park(connection, name, parked)
+    target = _Target(connection, model, tables or live_tables(model), name or model.name)
+    if mine:
+        target.take(mine)
 
 
-def _handle_all(
-    rows: Rows,
-    rehearsal: Rehearsal,
-    model: ReadModel,
-    facts: Sequence[Fact],
-    waiting: dict[UUID, str],
-) -> list[tuple[Fact, str]]:
-    """Run the handlers; the facts of streams that wait are returned instead, with the error."""
-    parked = [
-        (fact, waiting[fact.originator_id]) for fact in facts if fact.originator_id in waiting
-    ]
-    taken = [fact for fact in facts if fact.originator_id not in waiting]
-    handlers = model.handlers
-    for fact in taken:
-        with suppress(Exception):  # it fails again, and loudly, when it counts
-            handlers[type(fact)](rehearsal, fact)
-    rows.prefetch(rehearsal)
-    for fact in taken:
+@dataclass(frozen=True)
+class _Target:
+    """What a batch is applied to."""
+
+    connection: Connection
+    model: ReadModel
+    tables: dict[Table, Table]
+    name: str
+
+    def take(self, facts: Sequence[Fact]) -> None:
+        """Take them together; where that fails, halve by halve, until the one is found that
+        fails on its own: it is parked, with what follows on its stream."""
         try:
-            handlers[type(fact)](rows, fact)
+            with self.connection.begin_nested():
+                self._take_together(facts)
         except Exception as error:
-            raise _HandlerFailed(fact, error) from error
-    return parked
+            if not _lies_in_events(error):
+                raise
+            if len(facts) == 1:
+                self._park(facts[0], error)
+            else:
+                middle = len(facts) // 2
+                self.take(facts[:middle])
+                self.take(facts[middle:])
+
+    def _take_together(self, facts: Sequence[Fact]) -> None:
+        waiting = parked_streams(self.connection, self.name)
+        taken = [fact for fact in facts if fact.originator_id not in waiting]
+        rows = Rows(self.connection, self.tables)
+        rows.prefetch(self._rehearse(taken))
+        for fact in taken:
+            self.model.handlers[type(fact)](rows, fact)
+        rows.write()
+        behind = [fact for fact in facts if fact.originator_id in waiting]
+        park(self.connection, self.name, [(fact, waiting[fact.originator_id]) for fact in behind])
+
+    def _rehearse(self, facts: Sequence[Fact]) -> Rehearsal:
+        rehearsal = Rehearsal(self.connection, self.tables)
+        for fact in facts:
+            with suppress(Exception):  # it fails again, and loudly, when it counts
+                self.model.handlers[type(fact)](rehearsal, fact)
+        return rehearsal
+
+    def _park(self, fact: Fact, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        park(self.connection, self.name, [(fact, reason)])
+        logger.error(
+            "projection.parked",
+            read_model=self.name,
+            position=fact.position,
+            stream_id=str(fact.originator_id),
+            error=reason,
+        )
 
 
-def _log(name: str, failure: _HandlerFailed) -> None:
-    logger.error(
-        "projection.parked",
-        read_model=name,
-        position=failure.fact.position,
-        stream_id=str(failure.fact.originator_id),
-        error=failure.error,
-    )
+def _lies_in_events(error: Exception) -> bool:
+    """Whether the events cannot be taken, rather than the database or its tables be used."""
+    if isinstance(error, SQLAlchemyError):
+        return isinstance(error, DataError | IntegrityError) or type(error) is StatementError
+    if isinstance(error, psycopg2.Error):
+        return isinstance(error, psycopg2.DataError | psycopg2.IntegrityError)
+    return True

@@ -35,6 +35,16 @@ def take(connection: Connection, names: Sequence[str], holder: str) -> set[str]:
     return set(taken.scalars())
 
 
+def renew(connection: Connection, name: str, holder: str) -> bool:
+    """Let our own lease run on; false when somebody else has held it since we took it."""
+    renewed = connection.execute(
+        update(leases)
+        .where(leases.c.name == name, leases.c.holder == holder)
+        .values(runs_until=_clock(connection) + SECONDS)
+    )
+    return renewed.rowcount == 1
+
+
 def give_back(connection: Connection, holder: str) -> None:
     """Let others take what we hold."""
     connection.execute(

@@ -31,6 +31,7 @@ from projections.registry import READ_MODELS as ALL
 BATCH = 2_000
 POLL_SECONDS = 0.25
 RENEW_SECONDS = leases.SECONDS / 3
+STAND_BY_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 
 EVENTS = Counter("turnstile_projected_events", "Events taken by the projector")
@@ -66,8 +67,8 @@ class Projector:
             try:
                 if not self._renew() or not self.step(self._held):
                     self._turnstile.signals.wait(LOG, heard, POLL_SECONDS)
-            except SQLAlchemyError as error:
-                logger.warning("projector.retrying", error=str(error))
+            except Exception as error:
+                logger.warning("projector.retrying", error=f"{type(error).__name__}: {error}")
                 self._renewed = 0.0
                 stop.wait(RETRY_SECONDS)
         self._give_back()
@@ -76,7 +77,7 @@ class Projector:
         """Let those that lag most take one batch; whether there was any."""
         try:
             return self._advance(models)
-        except SQLAlchemyError:
+        except Exception:
             if len(models) == 1:
                 raise
         advanced = [model for model in models if self._advance_alone(model)]
@@ -85,8 +86,12 @@ class Projector:
     def _advance_alone(self, model: ReadModel) -> bool:
         try:
             return self._advance([model])
-        except SQLAlchemyError as error:
-            logger.error("projector.failed", read_model=model.name, error=str(error))
+        except Exception as error:
+            logger.error(
+                "projector.failed",
+                read_model=model.name,
+                error=f"{type(error).__name__}: {error}",
+            )
             return False
 
     def _advance(self, models: Sequence[ReadModel]) -> bool:
@@ -109,7 +114,9 @@ class Projector:
 
     def _renew(self) -> bool:
         """Renew or take leases now and then; whether we hold any."""
-        if time.monotonic() - self._renewed > RENEW_SECONDS:
+        complete = len(self._held) == len(self._models)
+        pause = RENEW_SECONDS if complete else STAND_BY_SECONDS
+        if time.monotonic() - self._renewed > pause:
             names = [model.name for model in self._models]
             with writing(self._turnstile.engine) as connection:
                 ensure_tracked(connection, names)
@@ -126,8 +133,11 @@ class Projector:
             logger.info("projector.leases", holder=self.holder, held=sorted(held))
 
     def _give_back(self) -> None:
-        with writing(self._turnstile.engine) as connection:
-            leases.give_back(connection, self.holder)
+        try:
+            with writing(self._turnstile.engine) as connection:
+                leases.give_back(connection, self.holder)
+        except SQLAlchemyError as error:  # then they run out by themselves
+            logger.warning("projector.leases_kept", error=str(error))
 
 
 def read_facts(

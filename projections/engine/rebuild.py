@@ -4,6 +4,7 @@ Shadow tables are filled from position 0 while queries and the live projector go
 one transaction: it locks the live position, takes the last events, and renames.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import uuid4
@@ -25,8 +26,12 @@ from projections.engine.projector import read_facts
 from projections.engine.read_model import ReadModel
 
 BATCH = 5_000
-SWAP_ATTEMPTS = 20
-LOCK_TIMEOUT_MS = 2_000
+SWAP_SECONDS = 60.0
+SWAP_PAUSE = 0.2
+LOCK_TIMEOUT_MS = 100
+"""How long the swap waits for one table. It waits for the next while it holds the one before,
+so all its waits together stay below PostgreSQL's `deadlock_timeout` (1 s), after which a query
+that joins those tables would be the one to be cancelled."""
 SUFFIX = "__new"
 OLD = "__old"
 
@@ -64,7 +69,7 @@ def rebuild(
     shadow = _Shadow(model)
     with writing(turnstile.engine) as connection:
         leases.offer(connection, [shadow.lease])
-        shadow.hold_lease(connection)
+        shadow.take_lease(connection)
         ensure_tracked(connection, [model.name])
         shadow.create(connection)
     try:
@@ -78,7 +83,7 @@ def _fill(turnstile: Turnstile, shadow: "_Shadow", progress: Progress) -> int:
     position, head = 0, 1
     while position < head:
         with writing(turnstile.engine) as connection:
-            shadow.hold_lease(connection)
+            shadow.keep_lease(connection)
             head = log.read_head(connection)
             position = shadow.advance(connection, position, min(head, position + BATCH))
         progress(position, head)
@@ -86,13 +91,16 @@ def _fill(turnstile: Turnstile, shadow: "_Shadow", progress: Progress) -> int:
 
 
 def _swap(turnstile: Turnstile, shadow: "_Shadow", position: int) -> Rebuilt:
-    for _ in range(SWAP_ATTEMPTS):
+    deadline = time.monotonic() + SWAP_SECONDS
+    while time.monotonic() < deadline:
         try:
             with writing(turnstile.engine) as connection:
+                shadow.keep_lease(connection)
                 rebuilt = shadow.swap_in(connection, position)
                 turnstile.signals.announce(connection, READ_MODELS)
         except OperationalError as error:
             logger.info("rebuild.swap_waits", read_model=shadow.model.name, error=str(error.orig))
+            time.sleep(SWAP_PAUSE)
             continue
         turnstile.signals.ring(READ_MODELS)
         return rebuilt
@@ -110,10 +118,16 @@ class _Shadow:
         metadata = MetaData()
         self.tables = {table: _clone(table, metadata) for table in model.tables}
 
-    def hold_lease(self, connection: Connection) -> None:
-        """Take or renew the right to rebuild; raises `RebuildRuns`."""
+    def take_lease(self, connection: Connection) -> None:
+        """Take the right to rebuild; raises `RebuildRuns`."""
         if not leases.take(connection, [self.lease], self.holder):
             raise RebuildRuns(f"{self.model.name} is being rebuilt by another process.")
+
+    def keep_lease(self, connection: Connection) -> None:
+        """Renew it; raises `RebuildRuns` when it ran out and another took it: these tables,
+        whose names are the same for all, are not ours any more."""
+        if not leases.renew(connection, self.lease, self.holder):
+            raise RebuildRuns(f"{self.model.name} was taken over by another process.")
 
     def create(self, connection: Connection) -> None:
         """Make them anew, empty; what an interrupted rebuild left behind is dropped."""
@@ -133,11 +147,11 @@ class _Shadow:
 
     def swap_in(self, connection: Connection, position: int) -> Rebuilt:
         """Replace the live tables by these, at the position where the live ones stood or later."""
-        if is_postgres(connection):
-            connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
         live = lock_positions(connection, [self.model.name])[self.model.name]
         position = self.advance(connection, position, max(live, position))
         rows = sum(_count(connection, table) for table in self.tables.values())
+        if is_postgres(connection):
+            connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
         for table, new in self.tables.items():
             connection.execute(text(f"ALTER TABLE {table.name} RENAME TO {table.name}{OLD}"))
             connection.execute(text(f"ALTER TABLE {new.name} RENAME TO {table.name}"))
