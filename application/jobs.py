@@ -77,6 +77,12 @@ def job(connection: Connection, job_id: UUID) -> dict[str, Any] | None:
     return None if row is None else dict(row._mapping)
 
 
+def unfinished(connection: Connection) -> list[dict[str, Any]]:
+    """What was asked for and not done, the oldest first."""
+    query = select(jobs).where(jobs.c.finished_at.is_(None)).order_by(jobs.c.requested_at)
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
 def latest(connection: Connection, kind: str, subject: str) -> dict[str, Any] | None:
     """The job of that kind on that subject which was asked for last, or None."""
     query = select(jobs).where(jobs.c.kind == kind, jobs.c.subject == subject)

@@ -1,5 +1,7 @@
 """`python -m web` is the `turnstile` command, also where no console script is installed."""
 
 from web.cli import main
+from workers.supervisor import end_with_supervisor
 
+end_with_supervisor()
 main()

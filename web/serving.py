@@ -1,19 +1,23 @@
 """Running the parts of the box office, each in its process or all as threads of one."""
 
+import multiprocessing
 import threading
 from collections.abc import Callable
 from typing import Any
 
-import waitress
+from flask import Flask
 from granian import Granian
 from granian.constants import Interfaces
+from waitress.server import create_server
 
 from application.composition import Turnstile
 from application.settings import Settings
 from projections.engine.projector import Projector
+from web import wsgi
 from web.app import create_app
 from workers import reactor
 from workers.jobs import jobs_of
+from workers.supervisor import end_with
 
 STOP_SECONDS = 10
 
@@ -23,7 +27,7 @@ Part = Callable[[threading.Event], Any]
 def serve(settings: Settings) -> None:
     """Serve HTTP with granian until SIGTERM, in `settings.web_processes` processes."""
     Granian(
-        "web.wsgi:application",
+        "web.serving:worker",
         factory=True,
         address=settings.host,
         port=settings.port,
@@ -36,11 +40,19 @@ def serve(settings: Settings) -> None:
     ).serve()
 
 
+def worker() -> Flask:
+    """The application of one web process, which ends when granian's main process has died."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        end_with(parent.pid)
+    return wsgi.application()
+
+
 def work(turnstile: Turnstile, threads: int, stop: threading.Event) -> None:
-    """Work on jobs until `stop` is set."""
-    worker = jobs_of(turnstile).start_worker(threads)
+    """Work on jobs until `stop` is set; what is not done then goes back to the queue."""
+    running = jobs_of(turnstile).start_worker(threads)
     stop.wait()
-    worker.stop()
+    running.stop(timeout=STOP_SECONDS * 1000)
 
 
 def embedded_parts(turnstile: Turnstile) -> dict[str, Part]:
@@ -55,7 +67,7 @@ def embedded_parts(turnstile: Turnstile) -> dict[str, Part]:
 
 def _serve_in_thread(turnstile: Turnstile, stop: threading.Event) -> None:
     settings = turnstile.settings
-    server = waitress.create_server(
+    server = create_server(
         create_app(turnstile),
         host=settings.host,
         port=settings.port,

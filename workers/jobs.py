@@ -14,19 +14,34 @@ import dramatiq
 import structlog
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.brokers.stub import StubBroker
+from dramatiq.middleware import TimeLimitExceeded
 
 from application import jobs
 from application.composition import Turnstile
 from application.importing import Importer
 from application.store.database import writing
 from domain.errors import NotFound
+from projections.engine import leases
 from projections.engine.rebuild import RebuildRuns, rebuild
 from projections.registry import read_model
 
 QUEUE = "turnstile"
 REBUILD, IMPORT = "rebuild", "import"
 TIME_LIMIT_MS = 6 * 60 * 60 * 1000
-RETRIES = 5
+DEAD_AFTER_MS = leases.SECONDS * 1000
+"""A worker that has been silent so long is dead; its jobs go to others. Workers ask for jobs
+every second, and one that was only slow does no harm: a job can be done twice."""
+ALWAYS = 1_000_000
+OPTIONS = {
+    "time_limit": TIME_LIMIT_MS,
+    # A job is interrupted when its worker has to end, and done by another.
+    "notify_shutdown": True,
+    # What goes wrong is kept with the job. What comes here again waits for its turn (a rebuild
+    # of the same read model), for a worker, or for the database.
+    "max_retries": None,
+    "min_backoff": 1_000,
+    "max_backoff": 30_000,
+}
 
 Work = Callable[[UUID, str], str]
 """What an actor does with a job's id and subject; it returns the outcome, in words."""
@@ -55,9 +70,18 @@ class Jobs:
 
     def start_worker(self, threads: int = 2) -> dramatiq.Worker:
         """Work on jobs in threads of this process, until the worker is stopped."""
+        if isinstance(self.broker, StubBroker):
+            self._send_again()
         worker = dramatiq.Worker(self.broker, worker_threads=threads)
         worker.start()
         return worker
+
+    def _send_again(self) -> None:
+        """The in-process broker forgets with its process; the table of jobs does not."""
+        with self._turnstile.engine.connect() as connection:
+            unfinished = jobs.unfinished(connection)
+        for job in unfinished:
+            self._actors[job["kind"]].send(str(job["id"]))
 
     def _actor(self, work: Work, name: str) -> dramatiq.Actor[[str], None]:
         def run(job_id: str) -> None:
@@ -69,7 +93,7 @@ class Jobs:
             actor_name=name,
             queue_name=QUEUE,
             priority=0,
-            options={"time_limit": TIME_LIMIT_MS, "max_retries": RETRIES},
+            options=OPTIONS,
         )
 
     def _run(self, job_id: UUID, work: Work) -> None:
@@ -81,7 +105,7 @@ class Jobs:
             outcome = work(job_id, job["subject"])
         except RebuildRuns:
             raise
-        except Exception as error:
+        except (Exception, TimeLimitExceeded) as error:
             self._finish(job_id, jobs.FAILED, f"{type(error).__name__}: {error}")
             logger.exception("job.failed", job_id=str(job_id), kind=job["kind"])
             return
@@ -138,7 +162,9 @@ def request_import(turnstile: Turnstile, source: str, path: Path) -> UUID:
 def _broker(redis_url: str | None) -> dramatiq.Broker:
     if redis_url is None:
         return StubBroker()
-    return RedisBroker(url=redis_url)  # type: ignore[no-untyped-call]
+    return RedisBroker(  # type: ignore[no-untyped-call]
+        url=redis_url, heartbeat_timeout=DEAD_AFTER_MS, maintenance_chance=ALWAYS
+    )
 
 
 def _lines(path: str) -> Iterator[bytes]:

@@ -31,6 +31,10 @@ def run(turnstile: Turnstile, stop: threading.Event) -> None:
             logger.warning("reactor.retrying", error=str(error))
             stop.wait(RETRY_SECONDS)
             continue
+        except Exception:  # of one order, which keeps none of the others waiting
+            logger.exception("reactor.failed")
+            stop.wait(RETRY_SECONDS)
+            continue
         if not busy:
             stop.wait(TICK_SECONDS)
 

@@ -1,5 +1,6 @@
 """The supervisor of `turnstile up`: everything in one process, or one process for each part."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from typing import Any
 
 import structlog
 
-GRACE_SECONDS = 15.0
+GRACE_SECONDS = 12.0
+"""How long everything together may take to end; containers are killed after a few more."""
 WATCH_SECONDS = 0.5
 STEADY_SECONDS = 10.0
 LONGEST_PAUSE = 30.0
+SUPERVISOR = "TURNSTILE_SUPERVISOR"
 
 logger = structlog.get_logger(__name__)
 
@@ -24,15 +27,40 @@ logger = structlog.get_logger(__name__)
 def stopped_by_signals() -> Iterator[threading.Event]:
     """An event that SIGTERM and SIGINT set."""
     stop = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+
+    def handle(*_: Any) -> None:
+        # The main thread may be inside the event, holding the lock that `set` takes.
+        threading.Thread(target=stop.set, name="stopping").start()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def end_with_supervisor() -> None:
+    """End when the supervisor that started this process has died, were it by kill -9."""
+    if supervisor := os.environ.pop(SUPERVISOR, None):
+        end_with(int(supervisor))
+
+
+def end_with(parent: int) -> None:
+    """End as on SIGTERM, at the latest after a grace period, once the parent has died.
+
+    An orphan gets another parent; to look now and then is what every Unix can do.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        logger.warning("part.orphaned", parent=parent)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="orphan watch", daemon=True).start()
 
 
 def run_threads(parts: dict[str, Callable[[threading.Event], Any]], stop: threading.Event) -> None:
@@ -49,14 +77,16 @@ def run_threads(parts: dict[str, Callable[[threading.Event], Any]], stop: thread
             stop.set()
 
     threads = [
-        threading.Thread(target=guarded, args=(part,), name=name) for name, part in parts.items()
+        threading.Thread(target=guarded, args=(part,), name=name, daemon=True)
+        for name, part in parts.items()
     ]
     for thread in threads:
         thread.start()
     while not stop.wait(WATCH_SECONDS):
         pass
+    deadline = time.monotonic() + GRACE_SECONDS
     for thread in threads:
-        thread.join(GRACE_SECONDS)
+        thread.join(max(0.0, deadline - time.monotonic()))
     if failures:
         raise failures[0]
 
@@ -79,15 +109,18 @@ class _Child:
             self.pause = 1.0 if steady else min(self.pause * 2, LONGEST_PAUSE)
             self.process, self.start_at = None, now + self.pause
         if self.process is None and now >= self.start_at:
-            self.process = subprocess.Popen([sys.executable, "-m", "web", *self.arguments])
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "web", *self.arguments],
+                env={**os.environ, SUPERVISOR: str(os.getpid())},
+            )
             self.started = now
             logger.info("part.started", part=self.arguments[0], pid=self.process.pid)
 
-    def end(self) -> None:
+    def end(self, deadline: float) -> None:
         if self.process is None:
             return
         try:
-            self.process.wait(GRACE_SECONDS)
+            self.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             logger.warning("part.killed", part=self.arguments[0])
             self.process.kill()
@@ -104,5 +137,6 @@ def run_processes(parts: Sequence[Sequence[str]], stop: threading.Event) -> None
     for child in children:
         if child.process is not None:
             child.process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
     for child in children:
-        child.end()
+        child.end(deadline)
