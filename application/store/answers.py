@@ -77,13 +77,10 @@ def keep(connection: Connection, new: Iterable[tuple[Key, StoredAnswer]]) -> Non
     if not rows:
         return
     identity = tuple_(idempotency.c.scope, idempotency.c.key)
-    if any(row["expires_at"] for row in rows):
-        connection.execute(
-            delete(idempotency).where(
-                identity.in_([(row["scope"], row["key"]) for row in rows]),
-                idempotency.c.expires_at <= now,
-            )
-        )
+    names = [(row["scope"], row["key"]) for row in rows]
+    connection.execute(
+        delete(idempotency).where(identity.in_(names), idempotency.c.expires_at <= now)
+    )
     connection.execute(insert(idempotency), rows)
 
 

@@ -1,0 +1,144 @@
+"""An idempotency key gets one answer, however often and through whomever it is sent."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from application.orders import Wish
+from application.store import answers
+from application.store.database import writing
+from application.store.tables import idempotency
+from application.store.work import Key, Work
+from domain.errors import IdempotencyKeyReused, SoldOut
+from domain.event import Event
+from tests.application.store.conftest import OpenDesk
+from tests.application.store.desk import Desk, command, placing
+from tests.domain.given import FESTIVAL, KID
+
+KEY = Key("ada", "one", "a digest")
+OTHER_BODY = Key("ada", "one", "another digest")
+OTHER_KEY = Key("ada", "two", "a digest")
+SAME_KEY_OF_BORIS = Key("boris", "one", "a digest")
+
+
+def orders(desk: Desk) -> int:
+    return desk.topics()["Order.Placed"]
+
+
+def kept(desk: Desk) -> int:
+    with desk.engine.connect() as connection:
+        return int(connection.scalar(select(func.count()).select_from(idempotency)) or 0)
+
+
+def test_the_same_key_gets_the_stored_answer(desk: Desk, open_desk: OpenDesk):
+    first = desk.place(KEY)
+    desk.place()
+    for again in (desk.place(KEY), open_desk().place(KEY)):
+        assert again.replayed
+        assert again.position == first.position
+        assert (again.body["id"], again.version) == (str(first.body["id"]), first.version)
+    assert not first.replayed
+    assert orders(desk) == 2
+
+
+def test_a_key_is_its_senders_own(desk: Desk):
+    for key in (KEY, OTHER_KEY, SAME_KEY_OF_BORIS):
+        assert not desk.place(key).replayed
+    assert orders(desk) == 3
+
+
+def test_another_body_is_refused_and_the_answer_stays(desk: Desk):
+    first = desk.place(KEY)
+    with pytest.raises(IdempotencyKeyReused):
+        desk.place(OTHER_BODY)
+    assert desk.place(KEY).position == first.position
+    assert orders(desk) == 1
+
+
+def test_a_key_twice_in_one_batch_is_decided_once(desk: Desk):
+    first, same, other_body = desk.do_all(placing(KEY), placing(KEY), placing(OTHER_BODY))
+    assert first == same
+    assert isinstance(other_body, IdempotencyKeyReused)
+    assert orders(desk) == 1
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_key_from_8_threads_at_once_is_decided_once(
+    desk: Desk, open_desk: OpenDesk, processes: int
+):
+    desks = [desk, open_desk()][:processes]
+    with ThreadPoolExecutor(8) as threads:
+        for n in range(5):
+            key = Key("ada", f"burst {n}", "a digest")
+            found = list(
+                threads.map(lambda number, key=key: place_at(desks, number, key), range(8))
+            )
+            assert len(set(found)) == 1
+            assert orders(desk) == n + 1
+
+
+def place_at(desks: list[Desk], number: int, key: Key) -> tuple[str, int]:
+    placed = desks[number % len(desks)].place(key)
+    return str(placed.body["id"]), placed.position
+
+
+def test_a_refusal_is_kept_as_well(desk: Desk):
+    desk.place(wishes=[Wish(KID, 5)])
+    with pytest.raises(SoldOut) as first:
+        desk.place(KEY, wishes=[Wish(KID, 1)])
+    end = desk.position()
+    with pytest.raises(SoldOut) as again:
+        desk.place(KEY)
+    assert again.value.detail == first.value.detail
+    assert again.value.replayed
+    assert not first.value.replayed
+    assert desk.position() == end
+
+
+def break_down(work: Work) -> Event:
+    work.load(Event, FESTIVAL)
+    raise ZeroDivisionError
+
+
+def test_a_bug_is_not_kept_so_that_the_command_can_be_sent_again(desk: Desk):
+    (failed,) = desk.do_all(command(break_down, KEY))
+    assert isinstance(failed, ZeroDivisionError)
+    assert not desk.place(KEY).replayed
+
+
+def test_each_of_several_keys_leads_to_the_answer(desk: Desk):
+    first = desk.place(KEY, OTHER_KEY)
+    assert desk.place(OTHER_KEY).position == first.position
+    assert desk.place(KEY).position == first.position
+    assert orders(desk) == 1
+
+
+def key(*, expires_in: timedelta | None, **changes: Any) -> Key:
+    expires_at = None if expires_in is None else datetime.now(UTC) + expires_in
+    return Key("ada", "one", changes.get("fingerprint", "a digest"), expires_at)
+
+
+@pytest.mark.parametrize("later", [timedelta(hours=1), None], ids=str)
+def test_an_expired_key_makes_room(desk: Desk, later: timedelta | None):
+    desk.place(key(expires_in=timedelta(seconds=-1)))
+    renewed = key(expires_in=later, fingerprint="another digest")
+    assert not desk.place(renewed).replayed
+    assert desk.place(renewed).replayed
+    assert (orders(desk), kept(desk)) == (2, 1)
+
+
+def test_a_key_that_has_not_expired_is_kept(desk: Desk):
+    desk.place(key(expires_in=timedelta(hours=1)))
+    assert desk.place(key(expires_in=timedelta(hours=2))).replayed
+
+
+def test_what_has_expired_can_be_cleared_away(desk: Desk):
+    for number, expires_in in enumerate((timedelta(seconds=-1), timedelta(hours=1), None)):
+        expires_at = key(expires_in=expires_in).expires_at
+        desk.place(Key("ada", str(number), "a digest", expires_at))
+    with writing(desk.engine) as connection:
+        assert answers.forget_expired(connection) == 1
+    assert kept(desk) == 2

@@ -1,0 +1,135 @@
+"""What happens when the database goes away, and that it is over once it is back."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2.extensions
+import pytest
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import OperationalError
+
+from application.store.group_commit import StoreUnavailable
+from application.store.work import Key
+from tests.application.store.conftest import OpenEngine
+from tests.application.store.desk import Desk, placing
+from tests.domain.given import FESTIVAL, on_sale, registered, terms
+
+KEY = Key("ada", "one", "a digest")
+
+
+@pytest.fixture
+def postgres_desk(migrated_postgres_url: str, open_database: OpenEngine) -> Desk:
+    desk = Desk(open_database(migrated_postgres_url))
+    desk.given(on_sale(terms(quantity=1000)), registered())
+    return desk
+
+
+@pytest.fixture
+def operator(migrated_postgres_url: str, open_database: OpenEngine) -> Engine:
+    """Connections that are never killed."""
+    return open_database(migrated_postgres_url)
+
+
+@contextmanager
+def once(engine: Engine, moment: str, do: Callable[[Connection], None]) -> Iterator[None]:
+    """Do something at the next `moment` of a connection of `engine`, and only then."""
+
+    def react(connection: Connection, *_: Any) -> None:
+        event.remove(engine, moment, react)
+        do(connection)
+
+    event.listen(engine, moment, react)
+    yield
+    assert not event.contains(engine, moment, react)
+
+
+def killed_by(operator: Engine) -> Callable[[Connection], None]:
+    def kill(connection: Connection) -> None:
+        assert connection.connection.dbapi_connection is not None
+        terminate(
+            operator, "pid = :pid", pid=connection.connection.dbapi_connection.info.backend_pid
+        )
+
+    return kill
+
+
+def terminate(operator: Engine, which: str, **arguments: Any) -> int:
+    """End sessions of this database, and wait until they are gone; how many they were."""
+    query = (
+        "SELECT coalesce(sum(pg_terminate_backend(pid, 10000)::int), 0) FROM pg_stat_activity"
+        f" WHERE datname = current_database() AND pid <> pg_backend_pid() AND {which}"
+    )
+    with operator.connect() as connection:
+        return int(connection.scalar(text(query), arguments) or 0)
+
+
+def test_a_session_killed_at_the_commit_leaves_the_outcome_open(
+    postgres_desk: Desk, operator: Engine
+):
+    desk = postgres_desk
+    before = desk.position()
+    with once(desk.engine, "commit", killed_by(operator)), pytest.raises(StoreUnavailable):
+        desk.place(KEY)
+    assert desk.position() == before
+    assert not desk.place(KEY).replayed
+    assert desk.stored(FESTIVAL).committed == 1
+
+
+def test_a_batch_killed_at_the_commit_fails_as_a_whole_and_the_next_goes_on(
+    postgres_desk: Desk, operator: Engine
+):
+    with once(postgres_desk.engine, "commit", killed_by(operator)):
+        outcomes = postgres_desk.do_all(*(placing() for _ in range(3)))
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 3
+    postgres_desk.place()
+    assert postgres_desk.stored(FESTIVAL).committed == 1
+
+
+def commit_and_lose_the_answer(connection: Connection) -> None:
+    assert connection.connection.dbapi_connection is not None
+    connection.connection.dbapi_connection.commit()
+    lost = psycopg2.OperationalError("server closed the connection unexpectedly")
+    raise OperationalError("COMMIT", None, lost, connection_invalidated=True)
+
+
+def test_a_commit_whose_answer_was_lost_is_found_out_with_the_same_key(postgres_desk: Desk):
+    desk = postgres_desk
+    with once(desk.engine, "commit", commit_and_lose_the_answer), pytest.raises(StoreUnavailable):
+        desk.place(KEY)
+    assert desk.place(KEY).replayed
+    desk.place()
+    assert desk.stored(FESTIVAL).committed == 2
+
+
+def test_an_idle_connection_that_was_ended_does_not_fail_the_next_command(
+    postgres_desk: Desk, operator: Engine
+):
+    postgres_desk.place()
+    assert terminate(operator, "state = 'idle'") >= 1
+    assert postgres_desk.place().body["status"] == "placed"
+    assert postgres_desk.stored(FESTIVAL).committed == 2
+
+
+def test_a_session_killed_before_the_commit_is_replaced_and_the_batch_decided_again(
+    postgres_desk: Desk, operator: Engine
+):
+    desk = postgres_desk
+    desk.place()
+
+    def kill_at_insert(connection: Connection, _: Any, statement: str, *__: Any) -> None:
+        if statement.startswith("INSERT INTO events"):
+            event.remove(desk.engine, "before_cursor_execute", kill_at_insert)
+            killed_by(operator)(connection)
+
+    event.listen(desk.engine, "before_cursor_execute", kill_at_insert)
+    outcomes = desk.do_all(placing(KEY), placing())
+    assert not any(isinstance(outcome, Exception) for outcome in outcomes)
+    assert desk.topics()["Order.Placed"] == 3
+    assert desk.stored(FESTIVAL).committed == 3
+
+
+def test_a_database_that_cannot_be_reached_is_said_to_be_unavailable(open_database: OpenEngine):
+    desk = Desk(open_database("postgresql+psycopg2://nobody@127.0.0.1:1/nowhere"))
+    with pytest.raises(StoreUnavailable):
+        desk.place()
