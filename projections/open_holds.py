@@ -1,0 +1,63 @@
+"""Open holds: unpaid orders by the time they lapse, for the reactor."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Column, Connection, Index, Table, Uuid, select
+
+from application.store.tables import UTCDateTime
+from domain.aggregate import Fact
+from domain.order import Order
+from projections.engine.read_model import Handler, ReadModel
+from projections.engine.rows import Rows
+from projections.engine.tables import metadata
+
+open_holds = Table(
+    "open_holds",
+    metadata,
+    Column("order_id", Uuid, primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Index("ix_open_holds_expires_at", "expires_at", "order_id"),
+)
+
+
+def placed(rows: Rows, event: Order.Placed) -> None:
+    if "source" in event.about:  # imported history causes no reactions
+        return
+    rows.add(
+        open_holds,
+        order_id=event.originator_id,
+        event_id=event.sale.event_id,
+        expires_at=event.expires_at,
+    )
+
+
+def ended(rows: Rows, event: Order.Paid | Order.Cancelled | Order.Expired) -> None:
+    rows.remove(open_holds, order_id=event.originator_id)
+
+
+HANDLERS: dict[type[Fact], Handler] = {
+    Order.Placed: placed,
+    Order.Paid: ended,
+    Order.Cancelled: ended,
+    Order.Expired: ended,
+}
+OPEN_HOLDS = ReadModel("open_holds", tables=(open_holds,), handlers=HANDLERS)
+
+
+def lapsed(connection: Connection, now: datetime, limit: int = 100) -> list[UUID]:
+    """The orders whose hold has run out by `now`, the oldest first."""
+    query = (
+        select(open_holds.c.order_id)
+        .where(open_holds.c.expires_at <= now)
+        .order_by(open_holds.c.expires_at, open_holds.c.order_id)
+        .limit(limit)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def next_expiry(connection: Connection) -> datetime | None:
+    """When the next hold runs out; None while there is none."""
+    query = select(open_holds.c.expires_at).order_by(open_holds.c.expires_at).limit(1)
+    return connection.execute(query).scalar_one_or_none()

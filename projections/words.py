@@ -1,0 +1,55 @@
+"""Search by the beginnings of words, through an index that works alike in both databases.
+
+`LIKE '%…%'` would read a whole table; words in order of their bytes are read from where they stand.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column, ColumnElement, Table, Text, Uuid, and_, false, select
+
+from projections.engine.rows import Rows
+from projections.engine.tables import metadata
+
+_WORD = re.compile(r"[^\W_]+")
+_LAST = "\U0010ffff"
+_BYTES = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+def word_table(name: str) -> Table:
+    """A table of the words by which customers are found."""
+    return Table(
+        name,
+        metadata,
+        Column("word", _BYTES, primary_key=True),
+        Column("customer_id", Uuid, primary_key=True),
+    )
+
+
+def words(*texts: str) -> set[str]:
+    """The words of all texts, without case, accents and punctuation."""
+    plain = unicodedata.normalize("NFKD", " ".join(texts).casefold())
+    return set(_WORD.findall("".join(c for c in plain if not unicodedata.combining(c))))
+
+
+def replace_words(
+    rows: Rows, table: Table, customer_id: UUID, before: Iterable[str], after: Iterable[str]
+) -> None:
+    """From now on the customer is found by the texts `after`, no longer by `before`."""
+    old, new = words(*before), words(*after)
+    for word in old - new:
+        rows.remove(table, word=word, customer_id=customer_id)
+    for word in new:
+        rows.of(table, word=word, customer_id=customer_id)
+
+
+def found_by(customer_id: ColumnElement[Any], table: Table, q: str) -> ColumnElement[bool]:
+    """That every word of `q` begins a word of the customer; no word at all finds nobody."""
+    conditions = [
+        customer_id.in_(select(table.c.customer_id).where(table.c.word.between(word, word + _LAST)))
+        for word in sorted(words(q))
+    ]
+    return and_(*conditions) if conditions else false()
