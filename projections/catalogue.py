@@ -160,7 +160,7 @@ HANDLERS: dict[type[Fact], Handler] = {
 CATALOGUE = ReadModel("catalogue", tables=(catalogue, ticket_types), handlers=HANDLERS)
 
 ORDERS = ("starts_at", "-starts_at", "title")
-_LISTED = ("published", "ongoing", "completed")
+_UNLISTED = ("draft", "cancelled")
 _SHOWN = [
     catalogue.c.event_id.label("id"),
     *(
@@ -188,7 +188,7 @@ def list_events(
     `ORDERS`.
     """
     c = catalogue.c
-    query = select(*_SHOWN).where(c.status == status if status else c.status.in_(_LISTED))
+    query = select(*_SHOWN).where(c.status == status if status else c.status.not_in(_UNLISTED))
     if category is not None:
         query = query.where(c.category == category)
     if organizer_id is not None:

@@ -134,13 +134,14 @@ def test_the_percentage_is_rounded_when_shown_but_not_when_compared(given):
 
 
 def test_an_event_with_places_again_leaves_the_low_ones(given):
-    refunded, enlarged, low_still = (on_sale(title, capacity=2) for title in "ABC")
-    orders = [paid(event, 2) for event in (refunded, enlarged, low_still)]
-    given(refunded, enlarged, low_still)
-    refund(refunded, orders[0])
+    full, refunded, enlarged, freed = events = [on_sale(t, capacity=2) for t in "ABCD"]
+    orders = [placed(event, 2) if event is freed else paid(event, 2) for event in events]
+    given(*events)
+    refund(refunded, orders[1])
     enlarged.change(details(capacity=200), NOW)
-    given(refunded, enlarged)
-    assert low(given) == [("C", 0.0)]
+    let_go(freed, orders[3])
+    given(refunded, enlarged, freed)
+    assert low(given) == [(full.details.title, 0.0)]
 
 
 @pytest.mark.parametrize("ending", ["complete", "cancel"])

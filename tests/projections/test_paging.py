@@ -148,6 +148,7 @@ def test_items_take_the_shape_asked_for(connection):
         cursor("2026-06-01T19:30:00Z", 1),
         cursor(None, None),
         cursor("9999-99-99T00:00:00Z", str(UUID(int=1))),
+        cursor("2026-06-01T19:30:00Z", str(UUID(int=1))) + "!",
     ],
 )
 def test_a_cursor_of_another_list_or_of_nobody_is_refused(connection, foreign):

@@ -111,6 +111,15 @@ def test_a_renamed_ticket_type_is_renamed_in_the_past_too(given):
     assert net(given, fair, "ticket_type") == [("Adult", 1)]
 
 
+def test_two_events_may_sell_ticket_types_of_the_same_id(given):
+    concert, fair = on_sale("Concert"), on_sale("Fair", "Box")
+    fair.add_ticket_type(kind(concert), Terms("Stall", 500), NOW)
+    orders = [paid(concert, 2), paid(fair, 3, "Stall")]
+    given(concert, fair, *orders)
+    assert net(given, concert, "ticket_type") == [("Adult", 2)]
+    assert net(given, fair, "ticket_type") == [("Stall", 3)]
+
+
 def test_sales_by_several_dimensions_at_once(given):
     concert, fair = on_sale("Concert"), on_sale("Fair")
     orders = [

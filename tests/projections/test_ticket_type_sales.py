@@ -52,6 +52,15 @@ def test_the_best_come_first_then_by_name_and_those_without_sales_last(given):
     assert ranking(given, limit=2) == [("Concert", "Adult", 3), ("Fair", "Gate", 1)]
 
 
+def test_two_events_may_sell_ticket_types_of_the_same_id(given):
+    concert, fair = on_sale("Concert"), draft("Fair", "Box")
+    fair.add_ticket_type(kind(concert), Terms("Stall", 500), NOW)
+    paid(concert, 2)
+    given(concert, fair)
+    ranks = [("Concert", "Adult", 2), ("Fair", "Box", 0), ("Fair", "Stall", 0)]
+    assert ranking(given) == ranking(given, start=TODAY) == ranks
+
+
 def test_what_is_only_held_is_not_sold(given):
     concert, fair = on_sale("Concert"), on_sale("Fair")
     placed(concert, 5)
