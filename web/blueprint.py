@@ -119,7 +119,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         return decorator
 
     def records(self, schema: type[Schema], status: int = 200) -> Callable[[V], V]:
-        """Document what a command answers with."""
+        """Document what a command, or a query that tells the version, answers with."""
         return self.answers(status, schema, COMMAND_HEADERS)
 
     def shows(self, schema: Any, **said: Any) -> Callable[[V], V]:

@@ -1,8 +1,10 @@
-"""Counting and timing requests."""
+"""Counting, timing and logging requests."""
 
+import logging
 import os
 from time import perf_counter
 
+import structlog
 from flask import Response, g, request
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -19,6 +21,8 @@ SECONDS = Histogram(
     ("endpoint", "status"),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10),
 )
+logger = structlog.get_logger(__name__)
+
 _children: dict[tuple[str | None, int], Histogram] = {}
 
 
@@ -42,4 +46,22 @@ def stop(response: Response) -> None:
     child = _children.get(labels)
     if child is None:
         child = _children[labels] = SECONDS.labels(request.endpoint or "none", labels[1])
-    child.observe(perf_counter() - g.started)
+    seconds = perf_counter() - g.started
+    child.observe(seconds)
+    _log(response.status_code, seconds)
+
+
+def _log(status: int, seconds: float) -> None:
+    """Log what was refused; everything else only where somebody wants to see it."""
+    level = logging.INFO if status >= 400 else logging.DEBUG
+    if not logging.getLogger(__name__).isEnabledFor(level):
+        return
+    logger.info(
+        "web.request",
+        method=request.method,
+        path=request.path,
+        status=status,
+        milliseconds=round(seconds * 1000, 1),
+        request_id=g.caller.request_id,
+        actor=g.caller.actor,
+    )

@@ -21,8 +21,8 @@ def load_body(schema: Schema) -> dict[str, Any]:
     body = _read_body()
     if type(body) is not dict:
         raise InvalidFields({"_schema": ["The body is a JSON object."]})
-    g.body = loaded = _load(schema, body, 422)
-    return loaded
+    g.body = body
+    return _load(schema, body, 422)
 
 
 def load_query(schema: Schema, error_status: int = 422) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import structlog
+from dramatiq.errors import BrokerError
 from flask import Flask, Response, g, request
-from sqlalchemy.exc import OperationalError
+from redis import RedisError
+from sqlalchemy.exc import DataError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
@@ -102,8 +104,9 @@ def register_problems(app: Flask) -> None:
     app.register_error_handler(BadRequest, _bad_request)
     app.register_error_handler(HTTPException, http_problem)
     app.register_error_handler(NotCaughtUp, _not_caught_up)
-    for unavailable in (StoreUnavailable, OperationalError, PoolTimeout):
+    for unavailable in (StoreUnavailable, OperationalError, PoolTimeout, RedisError, BrokerError):
         app.register_error_handler(unavailable, _unavailable)
+    app.register_error_handler(StatementError, _unbindable)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -167,9 +170,18 @@ def _unavailable(error: Exception) -> Response:
     return problem(
         503,
         *HTTP_RULES[503],
-        "Whether a command took effect is not known; the same Idempotency-Key finds out.",
+        "Whether a command took effect is not known; asking again with the same"
+        " Idempotency-Key finds out.",
         headers=_RETRY,
     )
+
+
+def _unbindable(error: StatementError) -> Response:
+    """A value that no database can hold is bad input, such as a time before the year 1 in UTC."""
+    if isinstance(error, DataError) or isinstance(error.orig, OverflowError):
+        logger.warning("web.out_of_range", request_id=_request_id(), path=request.path)
+        return problem(400, *HTTP_RULES[400], "A value is out of range.")
+    return _unexpected(error)
 
 
 def _unexpected(error: Exception) -> Response:

@@ -28,7 +28,8 @@ _position_form = re.compile(r"[0-9]{1,18}").fullmatch
 def reads(*models: ReadModel) -> Callable[[Callable[..., Any]], View]:
     """Give the view a connection, once these models have seen what the caller has seen.
 
-    The view returns what to answer with. Without a model it reads the log itself.
+    The view returns what to answer with; its `version`, if it has one, becomes the `ETag`.
+    Without a model it reads the log itself.
     """
     names = [model.name for model in models]
 
@@ -39,8 +40,11 @@ def reads(*models: ReadModel) -> Callable[[Callable[..., Any]], View]:
             _await_position(engine, names)
             with engine.connect() as connection:
                 position = position_of(connection, names)
-                response = json_response(view(connection, *args, **kwargs))
+                shown = view(connection, *args, **kwargs)
+            response = json_response(shown)
             response.headers["Turnstile-Position"] = str(position)
+            if isinstance(shown, dict) and "version" in shown:
+                response.headers["ETag"] = f'"{shown["version"]}"'
             return response
 
         return wrapper

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.web.conftest import ADULT, CHILD, EVENT, BoxOffice, ticket_ids
+from tests.web.conftest import ADULT, CHILD, EVENT, BoxOffice, Json, ticket_ids
 
 LIFE = [("publish", "published"), ("start", "ongoing"), ("complete", "completed")]
 
@@ -23,7 +23,7 @@ def test_a_command_says_what_it_made_and_where_it_stands(office: BoxOffice):
 
 
 def test_an_event_is_made_with_everything_that_describes_it(office: BoxOffice):
-    details = {
+    details: Json = {
         "description": "Outdoors",
         "online": True,
         "registration_deadline": "2119-01-01T00:00:00Z",

@@ -117,7 +117,7 @@ def list_events(connection: Connection, query: dict[str, Any]) -> Any:
 
 @blueprint.get("/<uuid:event_id>")
 @reads(CATALOGUE)
-@blueprint.shows(CatalogueEvent)
+@blueprint.records(CatalogueEvent)
 def get_event(connection: Connection, event_id: UUID) -> Any:
     """Look up an event with its ticket types"""
     return found(catalogue.event(connection, event_id), "event", event_id)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate, validates
+from marshmallow import Schema, ValidationError, fields, validate
 
 from web.schemas.common import Recorded, page_of
 from web.schemas.fields import Id, Strict, Text, after, amount, count, limit, token
@@ -18,20 +18,22 @@ class NewLine(Strict):
     quantity = count(1, MOST_TICKETS, required=True)
 
 
+def _require_few(lines: list[dict[str, Any]]) -> None:
+    if sum(line["quantity"] for line in lines) > MOST_TICKETS:
+        raise ValidationError(f"More than {MOST_TICKETS} tickets in one order.")
+
+
 class NewOrder(Strict):
     """Tickets to hold until they are paid."""
 
     event_id = Id(required=True)
     customer_id = Id(required=True)
     lines = fields.List(
-        fields.Nested(NewLine), required=True, validate=validate.Length(1, MOST_LINES)
+        fields.Nested(NewLine),
+        required=True,
+        validate=(validate.Length(1, MOST_LINES), _require_few),
     )
     payment_method = token(required=True, metadata={"examples": ["card"]})
-
-    @validates("lines")
-    def _not_too_many(self, lines: list[dict[str, Any]], **_: Any) -> None:
-        if sum(line["quantity"] for line in lines) > MOST_TICKETS:
-            raise ValidationError(f"More than {MOST_TICKETS} tickets in one order.")
 
 
 class Payment(Strict):

@@ -54,7 +54,7 @@ class NewCheckIn(Strict):
     )
     additional_metadata = Metadata(load_default=dict)
 
-    @validates_schema(skip_on_field_errors=False)
+    @validates_schema
     def _one_of_two(self, data: dict[str, Any], **_: Any) -> None:
         if ("secret" in data) == ("ticket_id" in data):
             raise ValidationError("Send either secret or ticket_id.", "secret")

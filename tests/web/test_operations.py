@@ -1,0 +1,85 @@
+"""For those who run it: health, metrics, the pages of the API, and the server's own start."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import migrations
+from application.composition import Turnstile, compose
+from application.settings import Settings
+from tests.web.conftest import BoxOffice
+from web import wsgi
+
+
+def test_it_is_alive_and_ready(office: BoxOffice):
+    assert office.get("/health/live") == {"status": "ok"}
+    ready = office.get("/health/ready")
+    assert ready["status"] == "ok"
+    assert set(ready["checks"]) == {"database", "projections"}
+
+
+def test_it_is_not_ready_before_the_migrations(database_url: str):
+    turnstile = compose(Settings(database_url=database_url))
+    problem = BoxOffice(turnstile).get("/health/ready", 503, caught_up=False)
+    assert problem["checks"]["database"]["status"] == "error"
+    turnstile.close()
+
+
+def test_it_is_not_ready_without_its_database(tmp_path: Path):
+    url = f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}"
+    turnstile = compose(Settings(database_url=url))
+    office = BoxOffice(turnstile)
+    response = office.send("GET", "/health/ready")
+    assert response.status_code == 503
+    assert str(tmp_path) not in response.text
+    assert office.get("/health/live", caught_up=False) == {"status": "ok"}
+    assert office.send("GET", "/api/v1/events").status_code == 503
+    turnstile.close()
+
+
+def with_redis(office: BoxOffice, url: str) -> BoxOffice:
+    there = office.turnstile
+    settings = replace(there.settings, redis_url=url)
+    return BoxOffice(Turnstile(settings, there.engine, there.signals, there.executor))
+
+
+def test_redis_counts_where_there_is_one(office: BoxOffice, redis_url: str):
+    ready = with_redis(office, redis_url).get("/health/ready", caught_up=False)
+    assert ready["checks"]["redis"]["status"] == "ok"
+    gone = with_redis(office, "redis://127.0.0.1:1/0")
+    problem = gone.get("/health/ready", 503, caught_up=False)
+    assert problem["checks"]["redis"] == {"status": "error", "detail": "It does not answer."}
+
+
+def test_metrics_are_exposed(office: BoxOffice):
+    office.customer()
+    metrics = office.send("GET", "/metrics")
+    assert metrics.mimetype == "text/plain"
+    assert 'turnstile_commands_total{name="register_customer",outcome="ok"}' in metrics.text
+    assert 'endpoint="customers.register_customer",' in metrics.text
+
+
+@pytest.mark.parametrize(("page", "script"), [("/docs", "swagger-ui-bundle"), ("/redoc", "redoc")])
+def test_the_pages_of_the_api_need_nothing_from_elsewhere(
+    office: BoxOffice, page: str, script: str
+):
+    text = office.send("GET", page).text
+    assert "//" not in text.replace("<!doctype", "")
+    sources = [part.split('"')[0] for part in text.split('src="')[1:]]
+    assert any(script in source for source in sources)
+    for source in sources:
+        with office.send("GET", source) as script_file:
+            assert len(script_file.data) > 100_000
+    assert office.send("GET", "/docs/swagger/../../__init__.py").status_code == 404
+
+
+def test_a_server_finds_its_application(monkeypatch: pytest.MonkeyPatch, sqlite_url: str):
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setattr(wsgi, "configure_logs", lambda: None)
+    app = wsgi.application()
+    turnstile = app.extensions["turnstile"]
+    migrations.upgrade(turnstile.engine)
+    assert app.test_client().get("/health/ready").status_code == 200
+    turnstile.close()

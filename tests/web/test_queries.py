@@ -1,0 +1,277 @@
+"""Every query of the interface: its exact fields, and that it keeps to what was asked."""
+
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import ADULT, CHILD, BoxOffice, Json, ticket_ids
+
+COUNTS = {
+    "event_id",
+    "scan_count",
+    "transfer_count",
+    "invalid_attempt_count",
+    "valid_scan_count",
+    "invalid_scan_count",
+    "successful_transfer_count",
+    "failed_transfer_count",
+    "last_updated",
+}
+
+
+def pages(office: BoxOffice, path: str, limit: int) -> list[Json]:
+    """All items, read page by page."""
+    joint = "&" if "?" in path else "?"
+    page = office.get(f"{path}{joint}limit={limit}")
+    items: list[Json] = page["items"]
+    while page["next"] is not None:
+        assert len(page["items"]) == limit
+        page = office.get(f"{path}{joint}limit={limit}&after={page['next']}")
+        items += page["items"]
+    return items
+
+
+def test_the_catalogue_lists_and_pages(office: BoxOffice):
+    organizer: Json = {"organizer": {"id": office.customer()["id"], "name": "Players"}}
+    made = [office.event(title=f"Part {n}", **organizer)["id"] for n in range(5)]
+    draft = office.event(publish=False, **organizer)
+    path = f"/api/v1/events?organizer_id={organizer['organizer']['id']}"
+    assert sorted(item["id"] for item in pages(office, path, 2)) == sorted(made)
+    drafts = office.get(f"{path}&status=draft")
+    assert ([item["id"] for item in drafts["items"]], drafts["next"]) == ([draft["id"]], None)
+    assert office.get(f"{path}&q=part%203&order=title")["items"][0]["title"] == "Part 3"
+
+
+def test_an_event_is_shown_with_what_is_left(office: BoxOffice):
+    event, other, customer = office.event(), office.event(), office.customer()
+    office.order(event, customer, ADULT, 2)
+    shown = office.get(f"/api/v1/events/{event['id']}")
+    assert [kind["available"] for kind in shown["ticket_types"]] == [78, 98]
+    assert office.get(f"/api/v1/events/{other['id']}")["ticket_types"][0]["available"] == 80
+    tag = office.send("GET", f"/api/v1/events/{event['id']}").headers["ETag"]
+    office.patch(f"/api/v1/events/{event['id']}", {"venue": "Barn"}, If_Match=tag)
+
+
+def test_the_summary_tells_how_events_on_sale_are_doing(office: BoxOffice):
+    event, open_ended = office.event(), office.event(capacity=None)
+    customer = office.customer()
+    office.sold(event, customer, ADULT, 2)
+    office.order(event, customer, ADULT, 3)
+    items = {item["event_id"]: item for item in pages(office, "/api/v1/events/summary", 200)}
+    assert items[event["id"]] == {
+        "event_id": event["id"],
+        "event_name": "Midsummer Night",
+        "organizer_name": "Village Hall",
+        "total_tickets_sold": 2,
+        "total_revenue": "25.00",
+        "currency": "GBP",
+        "tickets_remaining": 95,
+        "tickets_held": 3,
+    }
+    assert items[open_ended["id"]]["tickets_remaining"] is None
+
+
+def test_events_nearly_full_are_listed(office: BoxOffice):
+    full, roomy = office.event(capacity=20), office.event()
+    office.order(full, office.customer(), ADULT, 19)
+    items = pages(office, "/api/v1/events/low-capacity?threshold=5", 200)
+    assert {
+        "id": full["id"],
+        "name": "Midsummer Night",
+        "percentage_tickets_remaining": 5.0,
+    } in items
+    assert roomy["id"] not in {item["id"] for item in items}
+    tighter = pages(office, "/api/v1/events/low-capacity?threshold=4.99", 200)
+    assert full["id"] not in {item["id"] for item in tighter}
+
+
+def test_the_ticket_types_that_sell_best_come_first(office: BoxOffice):
+    event, customer = office.event(capacity=None, title="Top"), office.customer()
+    for _ in range(3):
+        office.sold(event, customer, ADULT, 20)
+    best = office.get("/api/v1/ticket-types/top?limit=1")["items"]
+    assert [(item["name"], item["event_name"], item["units_sold"]) for item in best] == [
+        ("Adult", "Top", 60)
+    ]
+    assert set(best[0]) >= {"id", "name", "units_sold", "event_name"}
+    today = datetime.now(UTC).date().isoformat()
+    assert office.get(f"/api/v1/ticket-types/top?start_date={today}&limit=1")["items"] == best
+    past = office.get("/api/v1/ticket-types/top?end_date=2001-01-01T00:00:00Z&limit=200")["items"]
+    assert {item["units_sold"] for item in past} == {0}
+
+
+def test_sales_are_grouped_as_asked(office: BoxOffice):
+    event, other, customer = office.event(), office.event(), office.customer()
+    office.sold(event, customer, ADULT, 2)
+    office.sold(other, customer)
+    office.post(f"/api/v1/orders/{office.sold(event, customer)['id']}/refund")
+    path = f"/api/v1/events/{event['id']}/sales"
+    sales = office.get(f"{path}?group_by=ticket_type,payment_method,country")
+    assert [(row["ticket_type"], row["net_units"]) for row in sales["tickets"]] == [("Adult", 2)]
+    assert sales["totals"]["tickets"]["net_amount"] == "25.00"
+    assert sales["totals"]["orders"]["standing"] == 1
+    assert sales["orders"][0]["country"] == "GB"
+    assert office.get(path)["tickets"][0]["day"] == datetime.now(UTC).date().isoformat()
+    assert office.get(f"{path}?end=2001-01-01")["tickets"] == []
+    assert "week" in office.get(f"{path}?group_by=week")["orders"][0]
+
+
+def test_a_customers_statistics(office: BoxOffice):
+    event, ada, grace = office.event(title="Best"), office.customer(), office.customer("Grace")
+    office.sold(event, ada, ADULT, 2)
+    shown = office.get(f"/api/v1/customers/{ada['id']}/statistics")
+    assert shown["total_orders_placed"] == 1
+    assert shown["total_amount_spent"] == "25.00"
+    assert shown["most_purchased_event_name"] == "Best"
+    none = office.get(f"/api/v1/customers/{grace['id']}/statistics")
+    assert (none["total_orders_placed"], none["most_purchased_event_name"]) == (0, None)
+
+
+def test_customers_are_found(office: BoxOffice):
+    office.customer("Katherine Johnson")
+    dorothy = office.customer("Dorothy Vaughan", country="US")
+    assert office.get(f"/api/v1/customers/{dorothy['id']}")["name"] == "Dorothy Vaughan"
+    items = office.get("/api/v1/customers?q=vaug&country=US")["items"]
+    assert dorothy["id"] in {item["id"] for item in items}
+    assert {item["name"] for item in items} == {"Dorothy Vaughan"}
+
+
+def test_orders_are_listed_and_shown(office: BoxOffice):
+    event, ada, grace = office.event(), office.customer(), office.customer("Grace")
+    paid, placed = office.sold(event, ada, ADULT, 2), office.order(event, ada)
+    office.order(event, grace)
+    path = f"/api/v1/orders?customer_id={ada['id']}"
+    assert [item["id"] for item in pages(office, path, 1)] == [placed["id"], paid["id"]]
+    assert [item["id"] for item in office.get(f"{path}&status=paid")["items"]] == [paid["id"]]
+    assert [item["id"] for item in office.get(f"{path}&order=placed_at")["items"]] == [
+        paid["id"],
+        placed["id"],
+    ]
+    refund = {"ticket_ids": ticket_ids(paid)[:1]}
+    office.post(f"/api/v1/orders/{paid['id']}/refund", refund)
+    shown = office.get(f"/api/v1/orders/{paid['id']}")
+    assert shown["total"] == "25.00"
+    assert shown["refunds"][0]["ticket_ids"] == refund["ticket_ids"]
+    assert shown["payments"][0]["method"] == "card"
+
+
+def test_tickets_and_attendees_are_shown(office: BoxOffice):
+    event, other, ada = office.event(), office.event(), office.customer()
+    ticket = office.ticket(event, ada)
+    office.ticket(other, ada)
+    assert ticket["holder_name"] == "Ada Lovelace"
+    assert len(ticket["secret"]) == 43
+    path = f"/api/v1/events/{event['id']}/attendees"
+    assert [item["ticket_id"] for item in office.get(path)["items"]] == [ticket["id"]]
+    assert office.get(f"{path}?q=lovel&status=issued")["items"][0]["email"] == "ada@example.org"
+    assert office.get(f"{path}?q=grace")["items"] == []
+
+
+@pytest.fixture
+def gate(office: BoxOffice) -> Json:
+    """An event with two scans that passed, two that did not, and two transfers."""
+    event, other = office.event(), office.event()
+    ada, grace = office.customer(), office.customer("Grace")
+    ticket, second = office.ticket(event, ada), office.ticket(event, ada, CHILD)
+    transfer = {"to_customer_id": grace["id"], "reason": "Gift"}
+    office.post(f"/api/v1/tickets/{second['id']}/transfer", transfer)
+    office.post(f"/api/v1/tickets/{second['id']}/transfer", transfer, 409)
+    office.scan(event, secret=ticket["secret"], scanner_id="g1", location="North")
+    office.scan(event, secret=ticket["secret"])
+    office.scan(event, secret="forged")
+    office.scan(event, secret=ticket["secret"], type="exit")
+    office.scan(other, secret="forged")
+    return {"event": event, "ticket": ticket, "second": second, "ada": ada, "grace": grace}
+
+
+def test_gate_statistics_have_their_exact_fields(office: BoxOffice, gate: Json):
+    event_id = gate["event"]["id"]
+    stats = office.get(f"/stats?event_id={event_id}")
+    assert set(stats) == COUNTS
+    assert {name: stats[name] for name in COUNTS - {"event_id", "last_updated"}} == {
+        "scan_count": 4,
+        "transfer_count": 2,
+        "invalid_attempt_count": 3,
+        "valid_scan_count": 2,
+        "invalid_scan_count": 2,
+        "successful_transfer_count": 1,
+        "failed_transfer_count": 1,
+    }
+    everything = office.get("/stats")
+    assert everything[event_id] == stats
+    assert len(everything) > 1
+    days = office.get(f"/stats/daily?event_id={event_id}")
+    assert days == [stats | {"stat_date": datetime.now(UTC).date().isoformat()}]
+    assert sum(row["admissions"] for row in office.get(f"/stats/hourly?event_id={event_id}")) == 1
+
+
+def test_gate_lists_have_their_exact_fields(office: BoxOffice, gate: Json):
+    event_id = gate["event"]["id"]
+    scans = office.get(f"/stats/scans?event_id={event_id}")
+    assert (set(scans), scans["event_id"]) == ({"event_id", "scans", "count"}, event_id)
+    assert scans["count"] == len(scans["scans"]) == 4
+    first = scans["scans"][-1]
+    assert first == {
+        "id": first["id"],
+        "ticket_id": gate["ticket"]["id"],
+        "scanner_id": "g1",
+        "scan_timestamp": first["scan_timestamp"],
+        "is_valid": True,
+        "location": "North",
+    }
+    assert office.get(f"/stats/scans?event_id={event_id}&limit=1")["count"] == 1
+    transfers = office.get(f"/stats/transfers?event_id={event_id}")
+    done = transfers["transfers"][-1]
+    assert (set(transfers), transfers["count"]) == ({"event_id", "transfers", "count"}, 2)
+    assert done == {
+        "id": done["id"],
+        "ticket_id": gate["second"]["id"],
+        "from_user_id": gate["ada"]["id"],
+        "to_user_id": gate["grace"]["id"],
+        "transfer_timestamp": done["transfer_timestamp"],
+        "is_successful": True,
+        "transfer_reason": "Gift",
+    }
+    attempts = office.get(f"/stats/invalid-attempts?event_id={event_id}")
+    assert (set(attempts), attempts["count"]) == ({"event_id", "attempts", "count"}, 3)
+    refused = attempts["attempts"][-1]
+    assert refused == {
+        "id": refused["id"],
+        "attempt_type": "transfer",
+        "ticket_id": gate["second"]["id"],
+        "attempt_timestamp": refused["attempt_timestamp"],
+        "reason": "same_holder",
+        "ip_address": "127.0.0.1",
+    }
+
+
+def seen(office: BoxOffice, path: str, position: Any) -> Any:
+    return office.send("GET", path, headers={"Turnstile-Position": str(position)})
+
+
+def test_a_query_waits_for_what_its_caller_has_seen(office: BoxOffice):
+    event = office.event()
+    projecting = threading.Timer(0.2, office.catch_up)
+    projecting.start()
+    response = seen(office, f"/api/v1/events/{event['id']}", event["position"])
+    projecting.join()
+    assert response.status_code == 200
+    assert int(response.headers["Turnstile-Position"]) >= event["position"]
+
+
+def test_a_query_does_not_wait_for_ever(office: BoxOffice, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("web.reading.WAIT_SECONDS", 0.05)
+    customer = office.customer()
+    response = seen(office, "/api/v1/customers", customer["position"])
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    assert response.json["type"] == "/problems/not-caught-up"
+    log = seen(office, f"/api/v1/customers/{customer['id']}/history", customer["position"])
+    assert log.status_code == 200
+
+
+@pytest.mark.parametrize("bad", ["", "x", "-1", "1.5", "9" * 19])
+def test_a_position_that_is_none_is_refused(office: BoxOffice, bad: str):
+    assert seen(office, "/api/v1/events", bad).status_code == 400
