@@ -1,0 +1,333 @@
+"""The projector takes every event exactly once, whoever dies and whatever is lost."""
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from application.composition import Turnstile
+from application.store import log
+from application.store.database import writing
+from application.store.signals import Signals
+from domain.aggregate import Fact
+from projections.engine import leases, projector
+from projections.engine.parking import parked_positions
+from projections.engine.positions import positions
+from projections.engine.projector import Projector
+from projections.engine.read_model import ReadModel
+from projections.engine.rebuild import rebuild
+from projections.engine.waiting import wait_for
+from projections.registry import READ_MODELS
+from tests.workers.festival import (
+    NAMES,
+    box_office,
+    forget_read_models,
+    import_lines,
+    let_leases_run_out,
+    reached,
+    record,
+    rows_of,
+)
+from tests.workers.processes import PATIENCE, eventually
+from tests.workers.processes import turnstile as process
+from tests.workers.tallies import Check, Tally, change, nothing_wrong, register
+
+LINES = 1_500  # of the festival's record: enough to sell, to transfer and to refund
+FOREVER = 3_600.0
+LISTENERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND query LIKE 'LISTEN%'
+"""
+
+
+@contextmanager
+def projecting(turnstile: Turnstile, *models: ReadModel) -> Iterator[Projector]:
+    """A live projector in a thread."""
+    stop = threading.Event()
+    running = Projector(turnstile, models or READ_MODELS)
+    thread = threading.Thread(target=running.run, args=(stop,))
+    thread.start()
+    try:
+        yield running
+    finally:
+        stop.set()
+        turnstile.signals.close()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def head(turnstile: Turnstile) -> int:
+    with turnstile.engine.connect() as connection:
+        return log.read_head(connection)
+
+
+def at(turnstile: Turnstile, model: ReadModel) -> int:
+    with turnstile.engine.connect() as connection:
+        return positions(connection, [model.name]).get(model.name, 0)
+
+
+def parked(turnstile: Turnstile, model: ReadModel) -> list[int]:
+    with turnstile.engine.connect() as connection:
+        return parked_positions(connection, model.name)
+
+
+def holders(turnstile: Turnstile) -> dict[str, str]:
+    with turnstile.engine.connect() as connection:
+        return leases.holders(connection)
+
+
+# Exactly once
+
+
+def test_two_projectors_at_the_same_work_take_every_event_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "take", lambda connection, names, holder: set(names))
+    monkeypatch.setattr(projector, "BATCH", 50)
+    with ExitStack() as opened:
+        writer, *readers = [opened.enter_context(box_office(database_url)) for _ in range(3)]
+        tally = Tally(writer, "tally")
+        customers = register(writer, customers=5)
+        with projecting(readers[0], tally.model), projecting(readers[1], tally.model):
+            for _ in range(40):
+                for customer in customers:
+                    change(writer, customer)
+            eventually(lambda: at(writer, tally.model) == head(writer))
+        assert tally.taken() == {key: list(range(1, 42)) for key in customers}
+
+
+def test_read_models_that_grew_with_the_log_are_those_built_from_all_of_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as opened:
+        writer, *readers = [opened.enter_context(box_office(database_url)) for _ in range(3)]
+        with monkeypatch.context() as patched, projecting(readers[0]), projecting(readers[1]):
+            patched.setattr(leases, "take", lambda connection, names, holder: set(names))
+            import_lines(writer, record()[:LINES])
+            eventually(lambda: reached(writer) == head(writer))
+        grown = rows_of(writer)
+        for model in READ_MODELS:
+            rebuild(writer, model)
+        assert rows_of(writer) == grown
+        assert grown["tickets"]
+
+
+def test_a_projector_killed_in_mid_catch_up_is_followed_by_another(festival_url: str) -> None:
+    chance = random.Random()
+    with box_office(festival_url) as turnstile:
+        whole, end = rows_of(turnstile), head(turnstile)
+        forget_read_models(turnstile)
+        for part in (0.1, 0.5):
+            with process("project", url=festival_url) as running:
+                wait_until_past(turnstile, int(part * end))
+                time.sleep(chance.uniform(0, 0.2))
+                running.end(signal.SIGKILL)
+            assert reached(turnstile) < end
+            with writing(turnstile.engine) as connection:
+                let_leases_run_out(connection)
+        with process("project", url=festival_url) as running:
+            assert eventually(lambda: reached(turnstile) == end)
+            assert running.end() == 0
+        assert rows_of(turnstile) == whole
+
+
+def wait_until_past(turnstile: Turnstile, position: int) -> None:
+    eventually(lambda: reached(turnstile) >= position, pause=0.005)
+
+
+def test_who_stands_by_takes_over_within_the_time_of_a_lease(postgres_url: str) -> None:
+    with box_office(postgres_url) as turnstile, process("project", url=postgres_url) as first:
+        held = eventually(lambda: holders(turnstile))
+        with process("project", url=postgres_url) as second:
+            eventually(lambda: ask(turnstile, LISTENERS) == 2)
+            assert second.process.poll() is None
+            first.end(signal.SIGKILL)
+            register(turnstile)
+            slack = PATIENCE / 2  # for a busy machine: a lease that never ends would last longer
+            eventually(
+                lambda: reached(turnstile) == head(turnstile), patience=leases.SECONDS + slack
+            )
+            assert set(holders(turnstile)) == set(held)
+            assert not set(holders(turnstile).values()) & set(held.values())
+
+
+def test_a_projector_that_is_told_to_end_hands_its_leases_back(database_url: str) -> None:
+    with box_office(database_url) as turnstile, process("project", url=database_url) as running:
+        assert set(eventually(lambda: holders(turnstile))) == set(NAMES)
+        assert running.end(signal.SIGTERM) == 0
+        assert holders(turnstile) == {}
+
+
+# Waking
+
+
+def test_a_lost_notification_only_costs_the_time_to_poll(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Signals, "announce", lambda self, connection, bell: None)
+    monkeypatch.setattr(Signals, "ring", lambda self, bell: None)
+    with box_office(database_url) as writer, box_office(database_url) as reader:
+        tally = Tally(writer, "tally")
+        with projecting(reader, tally.model):
+            eventually(lambda: holders(writer))
+            (customer,) = register(writer)
+            eventually(lambda: tally.taken() == {customer: [1]})
+
+
+def test_a_notification_wakes_the_projector(
+    turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "POLL_SECONDS", FOREVER)
+    tally = Tally(turnstile, "tally")
+    with projecting(turnstile, tally.model):
+        eventually(lambda: holders(turnstile))
+        (customer,) = register(turnstile)
+        for _ in range(3):
+            position = change(turnstile, customer)
+            assert wait_for(turnstile, tally.model.name, position, PATIENCE)
+    assert tally.taken() == {customer: [1, 2, 3, 4]}
+
+
+def test_a_notification_wakes_a_projector_in_another_process(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "POLL_SECONDS", FOREVER)
+    with box_office(postgres_url) as writer, box_office(postgres_url) as reader:
+        tally = Tally(writer, "tally")
+        with projecting(reader, tally.model):
+            eventually(lambda: holders(writer))
+            eventually(lambda: ask(writer, LISTENERS))
+            (customer,) = register(writer)
+            for _ in range(3):
+                position = change(writer, customer)
+                assert wait_for(writer, tally.model.name, position, PATIENCE)
+        assert tally.taken() == {customer: [1, 2, 3, 4]}
+
+
+def ask(turnstile: Turnstile, question: str) -> Any:
+    with turnstile.engine.connect() as connection:
+        return connection.execute(text(question)).scalar_one()
+
+
+# What cannot be taken
+
+
+def raises(fact: Fact) -> str:
+    raise RuntimeError("This handler has a bug.")
+
+
+class Nothing:
+    """Makes NULL of the text that it is added to, which only the database refuses."""
+
+    def __radd__(self, other: str) -> None:
+        return None
+
+
+def writes_null(fact: Fact) -> Nothing:
+    return Nothing()
+
+
+@pytest.mark.parametrize("fault", [raises, writes_null])
+def test_a_poisoned_event_parks_its_stream_for_that_read_model_only(
+    turnstile: Turnstile, fault: Check
+) -> None:
+    bad, good, late = register(turnstile, customers=3, changes=3)
+
+    def check(fact: Fact) -> Any:
+        poisoned = fact.originator_id == bad and fact.originator_version == 2
+        return fault(fact) if poisoned else nothing_wrong(fact)
+
+    poisoned = Tally(turnstile, "poisoned", check)
+    healthy = Tally(turnstile, "healthy")
+    running = Projector(turnstile, [poisoned.model, healthy.model])
+    running.catch_up()
+    change(turnstile, late)
+    last = change(turnstile, bad)
+    running.catch_up()
+
+    assert poisoned.taken() == {bad: [1], good: [1, 2, 3, 4], late: [1, 2, 3, 4, 5]}
+    assert healthy.taken() == {
+        bad: [1, 2, 3, 4, 5],
+        good: [1, 2, 3, 4],
+        late: [1, 2, 3, 4, 5],
+    }
+    assert len(parked(turnstile, poisoned.model)) == 4
+    assert parked(turnstile, poisoned.model)[-1] == last
+    assert parked(turnstile, healthy.model) == []
+    assert at(turnstile, poisoned.model) == at(turnstile, healthy.model) == head(turnstile)
+
+    poisoned.check = nothing_wrong
+    rebuild(turnstile, poisoned.model)
+    assert poisoned.taken() == healthy.taken()
+    assert parked(turnstile, poisoned.model) == []
+
+
+def test_many_poisoned_streams_do_not_hold_up_the_rest(turnstile: Turnstile) -> None:
+    ids = register(turnstile, customers=200)
+    bad = set(ids[::2])
+
+    def check(fact: Fact) -> Any:
+        return raises(fact) if fact.originator_id in bad else nothing_wrong(fact)
+
+    tally = Tally(turnstile, "tally", check)
+    Projector(turnstile, [tally.model]).catch_up()
+    assert set(tally.taken()) == set(ids) - bad
+    assert len(parked(turnstile, tally.model)) == len(bad)
+
+
+def test_a_read_model_without_its_table_stops_no_other_and_goes_on_when_it_is_back(
+    turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "RETRY_SECONDS", 0.05)
+    broken, healthy = Tally(turnstile, "broken"), Tally(turnstile, "healthy")
+    (customer,) = register(turnstile)
+    with projecting(turnstile, broken.model, healthy.model):
+        eventually(lambda: broken.taken() == {customer: [1]})
+        broken.drop()
+        change(turnstile, customer)
+        eventually(lambda: healthy.taken() == {customer: [1, 2]})
+        change(turnstile, customer)
+        eventually(lambda: healthy.taken() == {customer: [1, 2, 3]})
+        assert parked(turnstile, broken.model) == []
+        assert at(turnstile, broken.model) < at(turnstile, healthy.model)
+        broken.create()
+        eventually(lambda: broken.taken() == {customer: [2, 3]})
+
+
+def test_a_read_model_that_lags_catches_up_and_joins_the_others(
+    turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "BATCH", 7)
+    early, late = Tally(turnstile, "early"), Tally(turnstile, "late")
+    (customer,) = register(turnstile, changes=19)
+    Projector(turnstile, [early.model]).catch_up()
+    both = Projector(turnstile, [early.model, late.model])
+    both.catch_up()
+    assert late.taken() == early.taken() == {customer: list(range(1, 21))}
+
+    change(turnstile, customer)
+    assert both.step([early.model, late.model])
+    assert at(turnstile, early.model) == at(turnstile, late.model) == head(turnstile)
+    assert not both.step([early.model, late.model])
+
+
+def test_a_database_that_is_away_for_a_while_ends_no_projector(
+    turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "RETRY_SECONDS", 0.05)
+    tally = Tally(turnstile, "tally")
+    with projecting(turnstile, tally.model):
+        eventually(lambda: holders(turnstile))
+        with writing(turnstile.engine) as connection:
+            connection.execute(text("ALTER TABLE tracking RENAME TO elsewhere"))
+        time.sleep(0.3)
+        with writing(turnstile.engine) as connection:
+            connection.execute(text("ALTER TABLE elsewhere RENAME TO tracking"))
+        (customer,) = register(turnstile)
+        eventually(lambda: tally.taken() == {customer: [1]})
