@@ -312,6 +312,13 @@ class BoxOffice(RuleBasedStateMachine):
         """One that some ticket has or had."""
         self.scan(event_id, self.secrets[-1 - which % len(self.secrets)], None, out, forced)
 
+    @precondition(lambda self: self.secrets)
+    @rule(which=pick)
+    def visit(self, which: int) -> None:
+        """In, and out again."""
+        self.scan_a_secret(which, FESTIVAL, False, False)
+        self.scan_a_secret(which, FESTIVAL, True, False)
+
     @rule(
         which=pick,
         garbage=st.none() | st.sampled_from(["garbage", "schlüssel", "A" * 43]),
