@@ -54,7 +54,11 @@ def identify() -> None:
 
 
 def name_request(response: Response) -> Response:
-    """Tell the caller under which id the request was logged and recorded."""
+    """Tell the caller under which id the request was logged and recorded.
+
+    `Server` keeps the WSGI server from naming itself.
+    """
     response.headers.add("X-Request-ID", g.caller.request_id)
     response.headers.add("X-Content-Type-Options", "nosniff")
+    response.headers.add("Server", "turnstile")
     return response

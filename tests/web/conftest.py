@@ -47,6 +47,7 @@ class BoxOffice:
         response: Any = self.client.open(path, method=method, **request)
         assert response.headers["X-Request-ID"]
         assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Server"] == "turnstile"
         if response.status_code >= 400:
             assert response.mimetype == "application/problem+json", response.text
             assert response.json["status"] == response.status_code
