@@ -341,6 +341,8 @@ def test_an_order_of_a_cancelled_event_is_neither_placed_nor_paid_but_refunded(d
     with pytest.raises(EventCancelled):
         desk.pay(OTHER_ORDER)
     with pytest.raises(EventCancelled):
+        desk.pay(OTHER_ORDER, amount=1)
+    with pytest.raises(EventCancelled):
         desk.place(THIRD, order=UUID(int=23))
     assert desk.do(refund_order, order_id=ORDER).body["status"] == "refunded"
 
