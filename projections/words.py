@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Table, Text, Uuid, and_, false, select
+from sqlalchemy import Column, ColumnElement, Index, Table, Text, Uuid, and_, false, select
 
 from projections.engine.rows import Rows
 from projections.engine.tables import metadata
@@ -20,12 +20,16 @@ _BYTES = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 def word_table(name: str) -> Table:
-    """A table of the words by which customers are found."""
+    """A table of the words by which customers are found.
+
+    Its key serves a rare word, its index a frequent one: whoever is listed is looked up there.
+    """
     return Table(
         name,
         metadata,
         Column("word", _BYTES, primary_key=True),
         Column("customer_id", Uuid, primary_key=True),
+        Index(f"ix_{name}_customer_id", "customer_id", "word"),
     )
 
 

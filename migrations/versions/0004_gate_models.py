@@ -214,6 +214,7 @@ def _names(table: str, key: str, *columns: str) -> None:
 
 def _words(table: str) -> None:
     op.create_table(table, sa.Column("word", BYTES, primary_key=True), _key("customer_id"))
+    op.create_index(f"ix_{table}_customer_id", table, ["customer_id", "word"])
 
 
 def _key(name: str) -> sa.Column[Any]:

@@ -66,8 +66,8 @@ def test_erased_customers_are_not_listed(given):
 
 
 def test_customers_are_listed_by_name(given):
-    given(boris(), anna())
-    assert found(given, None) == [ANNA, BORIS]
+    given(anna(name="Zara Lind"), boris())
+    assert found(given, None) == [BORIS, ANNA]
 
 
 def test_customers_are_listed_by_country(given):
