@@ -6,17 +6,25 @@ of its events. So an import can be killed anywhere and run again, as often as on
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from operator import attrgetter
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import select
 
 from application.composition import Turnstile
 from application.customers import register_customer
-from application.events import create_event, publish_event
+from application.events import (
+    cancel_event,
+    complete_event,
+    create_event,
+    publish_event,
+    start_event,
+)
 from application.gate import check_in, transfer_ticket
 from application.orders import (
     Wish,
@@ -28,16 +36,30 @@ from application.orders import (
 )
 from application.presenting import show, show_check_in
 from application.store.group_commit import LARGEST_BATCH, Outcome
-from application.store.work import Command, Context, Key
+from application.store.tables import events
+from application.store.work import Command, Context, Key, Work
+from domain.aggregate import Aggregate
 from domain.customer import Profile
-from domain.errors import DomainError
+from domain.errors import AlreadyExists, DomainError
 from domain.event import Details, Terms
 from domain.ids import derived_id
 from domain.money import to_minor
+from domain.order import Order
 from domain.ticket import Scan
 
+SLICE = 500
+MOST_PER_ORDER = 1000
+SLICE = 500
+EARLIEST_YEAR, LATEST_YEAR = 1900, 9998
+
+# PostgreSQL cannot store NUL; references are joined by a control character.
+_TEXT, _NAME = r"^[^\0]*\Z", r"^[^\0-\x1f]*\Z"
+
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
-Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_NAME)]
+Short = Annotated[str, msgspec.Meta(max_length=500, pattern=_TEXT)]
+Long = Annotated[str, msgspec.Meta(max_length=20_000, pattern=_TEXT)]
+Count = Annotated[int, msgspec.Meta(le=10_000_000)]
 Call = tuple[Callable[..., Any], dict[str, Any]]
 
 
@@ -56,38 +78,45 @@ class Line(msgspec.Struct, tag_field="command", forbid_unknown_fields=True, kw_o
 
     at: Time
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError`, which the decoder reports, for a time near the calendar's ends."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, datetime) and not EARLIEST_YEAR <= value.year <= LATEST_YEAR:
+                raise ValueError(f"`{name}` is not between {EARLIEST_YEAR} and {LATEST_YEAR}")
+
     def call(self, names: Names, hold: timedelta) -> Call:
         """The use case, and its arguments."""
         raise NotImplementedError
 
 
-class Organizer(msgspec.Struct):
+class Organizer(msgspec.Struct, forbid_unknown_fields=True):
     ref: Ref
-    name: str
+    name: Short
 
 
 class TicketTypeLine(msgspec.Struct, forbid_unknown_fields=True):
     ref: Ref
-    name: str
+    name: Short
     price: str
-    quantity: int | None = None
+    quantity: Count | None = None
     reentry: bool = True
 
 
 class CreateEvent(Line, tag="create_event"):
     event: Ref
-    title: str
+    title: Short
     organizer: Organizer
     starts_at: Time
     ends_at: Time
     currency: str
     ticket_types: list[TicketTypeLine]
-    category: str = ""
-    description: str = ""
-    venue: str = ""
+    category: Short = ""
+    description: Long = ""
+    venue: Short = ""
     online: bool = False
-    timezone: str = "UTC"
-    capacity: int | None = None
+    timezone: Short = "UTC"
+    capacity: Count | None = None
 
     def call(self, names: Names, hold: timedelta) -> Call:
         copied = {
@@ -123,12 +152,34 @@ class PublishEvent(Line, tag="publish_event"):
         return publish_event, {"event_id": names.id("event", self.event)}
 
 
+class StartEvent(Line, tag="start_event"):
+    event: Ref
+
+    def call(self, names: Names, hold: timedelta) -> Call:
+        return start_event, {"event_id": names.id("event", self.event)}
+
+
+class CompleteEvent(Line, tag="complete_event"):
+    event: Ref
+
+    def call(self, names: Names, hold: timedelta) -> Call:
+        return complete_event, {"event_id": names.id("event", self.event)}
+
+
+class CancelEvent(Line, tag="cancel_event"):
+    event: Ref
+    reason: Short = ""
+
+    def call(self, names: Names, hold: timedelta) -> Call:
+        return cancel_event, {"event_id": names.id("event", self.event), "reason": self.reason}
+
+
 class RegisterCustomer(Line, tag="register_customer"):
     customer: Ref
-    name: str
-    email: str
-    country: str = ""
-    phone: str = ""
+    name: Short
+    email: Short
+    country: Short = ""
+    phone: Short = ""
 
     def call(self, names: Names, hold: timedelta) -> Call:
         profile = Profile(self.name, self.email, self.phone, self.country)
@@ -147,8 +198,8 @@ class PlaceOrder(Line, tag="place_order"):
     order: Ref
     event: Ref
     customer: Ref
-    payment_method: str
-    tickets: list[TicketLine]
+    payment_method: Short
+    tickets: Annotated[list[TicketLine], msgspec.Meta(max_length=1000)]
     expires_at: Time | None = None
 
     def call(self, names: Names, hold: timedelta) -> Call:
@@ -170,8 +221,8 @@ class PlaceOrder(Line, tag="place_order"):
 
 class PayOrder(Line, tag="pay_order"):
     order: Ref
-    method: str
-    reference: str = ""
+    method: Short
+    reference: Short = ""
 
     def call(self, names: Names, hold: timedelta) -> Call:
         return pay_order, {
@@ -183,7 +234,7 @@ class PayOrder(Line, tag="pay_order"):
 
 class CancelOrder(Line, tag="cancel_order"):
     order: Ref
-    reason: str = ""
+    reason: Short = ""
 
     def call(self, names: Names, hold: timedelta) -> Call:
         return cancel_order, {"order_id": names.id("order", self.order), "reason": self.reason}
@@ -191,7 +242,7 @@ class CancelOrder(Line, tag="cancel_order"):
 
 class RefundOrder(Line, tag="refund_order"):
     order: Ref
-    reason: str = ""
+    reason: Short = ""
     tickets: list[Ref] = []
 
     def call(self, names: Names, hold: timedelta) -> Call:
@@ -212,7 +263,7 @@ class ExpireOrder(Line, tag="expire_order"):
 class TransferTicket(Line, tag="transfer_ticket"):
     ticket: Ref
     to_customer: Ref
-    reason: str = ""
+    reason: Short = ""
 
     def call(self, names: Names, hold: timedelta) -> Call:
         return transfer_ticket, {
@@ -225,9 +276,9 @@ class TransferTicket(Line, tag="transfer_ticket"):
 class ScanTicket(Line, tag="scan_ticket"):
     ticket: Ref
     event: Ref
-    scanner: str = ""
-    location: str = ""
-    type: str = "entry"
+    scanner: Short = ""
+    location: Short = ""
+    type: Literal["entry", "exit"] = "entry"
 
     def call(self, names: Names, hold: timedelta) -> Call:
         event_id = names.id("event", self.event)
@@ -239,9 +290,21 @@ class ScanTicket(Line, tag="scan_ticket"):
         }
 
 
+def place_foreign_order(
+    work: Work, wishes: list[Wish], issued: Container[UUID], **arguments: Any
+) -> Order:
+    """Place an order whose tickets had ids before; raises `AlreadyExists` if one was issued."""
+    if any(ticket_id in issued for wish in wishes for ticket_id in wish.ticket_ids):
+        raise AlreadyExists("A ticket of the order was issued in another order already.")
+    return place_order(work, wishes=wishes, **arguments)
+
+
 _decode = msgspec.json.Decoder(
     CreateEvent
     | PublishEvent
+    | StartEvent
+    | CompleteEvent
+    | CancelEvent
     | RegisterCustomer
     | PlaceOrder
     | PayOrder
@@ -279,6 +342,13 @@ class _Chunk:
 
     numbers: list[int] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
+    issued: set[UUID] = field(default_factory=set)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        """Whether its lines fill a transaction, were they commands all."""
+        return len(self.commands) + len(self.refusals) >= LARGEST_BATCH
 
 
 class Importer:
@@ -292,6 +362,7 @@ class Importer:
         self._names = Names(source)
         self._refused = refused
         self._seen: Counter[bytes] = Counter()
+        self._order_of: dict[str, str] = {}
         self.summary = Summary()
 
     def run(self, lines: Iterable[bytes]) -> Iterator[Summary]:
@@ -302,7 +373,7 @@ class Importer:
                 continue
             self.summary.lines += 1
             self._take(chunk, number, line.strip())
-            if len(chunk.commands) == LARGEST_BATCH:
+            if chunk.full:
                 self._execute(chunk)
                 chunk = _Chunk()
                 yield self.summary
@@ -311,19 +382,29 @@ class Importer:
 
     def _take(self, chunk: _Chunk, number: int, text: bytes) -> None:
         try:
-            chunk.commands.append(self._command(text))
+            chunk.commands.append(self._command(text, chunk.issued))
             chunk.numbers.append(number)
-        except msgspec.MsgspecError as error:
-            self._refuse(number, "unreadable", str(error))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            chunk.refusals.append(Refusal(number, "unreadable", str(error)))
         except DomainError as error:
-            self._refuse(number, error.rule(), error.detail)
+            chunk.refusals.append(Refusal(number, error.rule(), error.detail))
 
-    def _command(self, text: bytes) -> Command:
+    def _command(self, text: bytes, issued: set[UUID]) -> Command:
         line = _decode(text)
         decide, arguments = line.call(self._names, self._turnstile.settings.hold)
+        if isinstance(line, PlaceOrder):
+            self._claim(line)
+            decide, arguments = place_foreign_order, {**arguments, "issued": issued}
         context = Context(actor=f"import:{self._source}", source=self._source, at=line.at)
         present = show_check_in if decide is check_in else show
         return Command(decide, arguments, context, present, keys=(self._key(text),))
+
+    def _claim(self, line: PlaceOrder) -> None:
+        """Raises `AlreadyExists` for a ticket that stands in an earlier order of the file."""
+        for ticket in line.tickets:
+            order = self._order_of.setdefault(ticket.ref, line.order)
+            if order != line.order:
+                raise AlreadyExists(f"Ticket {ticket.ref!r} stands in order {order!r} already.")
 
     def _key(self, text: bytes) -> Key:
         """The same line a second time in one file is a second command: hence the count."""
@@ -332,21 +413,39 @@ class Importer:
         return Key(f"import:{self._source}", f"{digest.hex()}:{self._seen[digest]}")
 
     def _execute(self, chunk: _Chunk) -> None:
+        chunk.issued.update(self._existing(chunk))
         outcomes = self._turnstile.executor.execute_all(chunk.commands)
         for number, outcome in zip(chunk.numbers, outcomes, strict=True):
-            self._note(number, outcome)
+            self._note(chunk, number, outcome)
+        self.summary.refused += len(chunk.refusals)
+        for refusal in sorted(chunk.refusals, key=attrgetter("line")):
+            self._refused(refusal)
 
-    def _note(self, number: int, outcome: Outcome) -> None:
+    def _existing(self, chunk: _Chunk) -> list[UUID]:
+        """Tickets of the chunk's orders that are issued: by these orders, or by others."""
+        ticket_ids = [
+            ticket_id
+            for command in chunk.commands
+            for wish in command.arguments.get("wishes", ())
+            for ticket_id in wish.ticket_ids
+        ]
+        existing: list[UUID] = []
+        with self._turnstile.engine.connect() as connection:
+            for start in range(0, len(ticket_ids), SLICE):
+                first_events = select(events.c.stream_id).where(
+                    events.c.stream_id.in_(ticket_ids[start : start + SLICE]),
+                    events.c.version == Aggregate.INITIAL_VERSION,
+                )
+                existing.extend(connection.execute(first_events).scalars())
+        return existing
+
+    def _note(self, chunk: _Chunk, number: int, outcome: Outcome) -> None:
         if isinstance(outcome, DomainError):
             self.summary.already += outcome.replayed
-            self._refuse(number, outcome.rule(), outcome.detail)
+            chunk.refusals.append(Refusal(number, outcome.rule(), outcome.detail))
         elif isinstance(outcome, Exception):
             raise outcome
         else:
             self.summary.already += outcome.replayed
             self.summary.applied += not outcome.replayed
             self.summary.position = max(self.summary.position, outcome.position)
-
-    def _refuse(self, number: int, rule: str, reason: str) -> None:
-        self.summary.refused += 1
-        self._refused(Refusal(number, rule, reason))

@@ -30,6 +30,7 @@ from projections.engine.rebuild import RebuildFailed, RebuildRuns, rebuild
 from projections.engine.status import status
 from projections.registry import READ_MODELS
 from web import printing, serving
+from web.demo import demo
 from workers import reactor
 from workers.supervisor import run_processes, run_threads, stopped_by_signals
 
@@ -88,6 +89,9 @@ def main() -> None:
     The database is that of DATABASE_URL (default: the SQLite file turnstile.db here, with
     everything in one process). With PostgreSQL, set REDIS_URL as well, for the jobs.
     """
+
+
+main.add_command(demo)
 
 
 @main.command()

@@ -1,0 +1,268 @@
+"""`turnstile demo`: the whole box office on an SQLite file of its own, with a festival in it."""
+
+import fcntl
+import shlex
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+import migrations
+from application.composition import Turnstile, compose
+from application.importing import Importer, Names, Refusal
+from application.logs import configure_logs
+from application.sample_festival import FESTIVAL, SOURCE, STORY, sample_festival
+from application.settings import Settings
+from application.store import log
+from projections import event_summaries, gate_statistics, ticket_type_sales
+from projections.engine.positions import positions
+from projections.engine.projector import Projector
+from projections.registry import READ_MODELS
+from web import serving
+from workers.supervisor import run_threads, stopped_by_signals
+
+FOLDER = Path(".demo")
+DATABASE = "turnstile.db"
+PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.05
+
+NAMES = Names(SOURCE)
+TEXTS = ("event", "ticket type")
+
+out = Console(soft_wrap=True, highlight=False)
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Load the festival, print how it is doing, and end.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [PORT, 8000]")
+def demo(once: bool, port: int | None) -> None:
+    """Load a small festival and run everything, with nothing else needed.
+
+    It has an SQLite file of its own in the folder .demo here, made anew each time; DATABASE_URL
+    and REDIS_URL are left alone.
+    """
+    configure_logs("WARNING")
+    settings = _settings(port)
+    if not once:
+        _require_free(settings.host, settings.port)
+    with stopped_by_signals() as stop, _fresh_box_office(settings) as turnstile:
+        if once:
+            _load(turnstile, stop)
+            if stop.is_set():
+                raise click.Abort
+            Projector(turnstile).catch_up()
+            _print_summaries(turnstile)
+        else:
+            parts = serving.embedded_parts(turnstile)
+            run_threads({**parts, "demo": lambda stop: _host(turnstile, stop)}, stop)
+            out.print(f"\nEnded. What happened stays in {FOLDER} until the next demo.")
+
+
+def _settings(port: int | None) -> Settings:
+    try:
+        given = Settings.from_environment()
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    url = f"sqlite:///{(FOLDER / DATABASE).resolve()}"
+    return replace(given, database_url=url, redis_url=None, port=port or given.port)
+
+
+def _require_free(host: str, port: int) -> None:
+    try:
+        family = socket.getaddrinfo(host, port)[0][0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        other = 8080 if port != 8080 else 8090
+        raise click.ClickException(
+            f"Nothing can listen on {host}:{port}: {error.strerror}. Choose another port with "
+            f'make demo ARGS="--port {other}" (or turnstile demo --port {other}).'
+        ) from None
+
+
+@contextmanager
+def _fresh_box_office(settings: Settings) -> Iterator[Turnstile]:
+    """A box office on a new file; the lock keeps a second demo from taking the file away."""
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / ".gitignore").write_text("*\n")
+    with (FOLDER / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise click.ClickException("A demo is running in this folder already.") from None
+        for suffix in ("", "-wal", "-shm"):
+            (FOLDER / f"{DATABASE}{suffix}").unlink(missing_ok=True)
+        out.print(f"Starting with an empty database, {FOLDER / DATABASE}")
+        turnstile = compose(settings)
+        try:
+            migrations.upgrade(turnstile.engine)
+            yield turnstile
+        finally:
+            turnstile.close()
+
+
+def _host(turnstile: Turnstile, stop: threading.Event) -> None:
+    """Load the festival, wait until everything answers, say what there is to do, and stay."""
+    _load(turnstile, stop)
+    if _until(stop, lambda: _caught_up(turnstile)) and _until(stop, lambda: _answers(turnstile)):
+        _print_welcome(turnstile.settings)
+    elif not stop.is_set():
+        raise click.ClickException(f"The demo was not ready after {PATIENCE_SECONDS:g} seconds.")
+    stop.wait()
+
+
+def _load(turnstile: Turnstile, stop: threading.Event) -> None:
+    """Load the festival, unless `stop` is set meanwhile; what the rules refused belongs to it."""
+    lines = sample_festival(datetime.now(UTC))
+    refused: list[Refusal] = []
+    importer = Importer(turnstile, SOURCE, refused.append)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TextColumn("commands"), console=out) as progress:
+        task = progress.add_task("Loading a small festival", total=len(lines))
+        for summary in importer.run(lines):
+            progress.update(task, completed=summary.lines)
+            if stop.is_set():
+                return
+    rules = Counter(refusal.rule for refusal in refused)
+    reasons = ", ".join(f"{number} {rule}" for rule, number in rules.most_common())
+    out.print(
+        f"{importer.summary.position:,} events are in the log. "
+        f"The rules refused {len(refused)}: {reasons}."
+    )
+
+
+def _until(stop: threading.Event, holds: Callable[[], bool]) -> bool:
+    """Whether it holds before the patience ends, or the demo."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not stop.is_set() and time.monotonic() < deadline:
+        if holds():
+            return True
+        stop.wait(POLL_SECONDS)
+    return False
+
+
+def _caught_up(turnstile: Turnstile) -> bool:
+    names = [model.name for model in READ_MODELS]
+    with turnstile.engine.connect() as connection:
+        reached = positions(connection, names)
+        head = log.read_head(connection)
+    return all(reached.get(name, 0) >= head for name in names)
+
+
+def _answers(turnstile: Turnstile) -> bool:
+    settings = turnstile.settings
+    try:
+        socket.create_connection((settings.host, settings.port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _print_welcome(settings: Settings) -> None:
+    where = f"http://{settings.host}:{settings.port}"
+    ticket_id, event_id = NAMES.id("ticket", STORY), NAMES.id("event", FESTIVAL)
+    attempt = f"""{{"event_id": "{event_id}",
+           "ticket_id": "{ticket_id}"}}"""
+    database = shlex.quote(f"DATABASE_URL={settings.database_url}")
+    out.print(
+        f"""
+[bold green]Heron Meadow is open.[/] Web, projector, reactor and jobs run here.
+
+[bold]Open[/]
+  {where}/docs                    the interface, described
+  {where}/api/v1/events/summary   how the events sell
+  {where}/stats                   what happens at the gates
+
+[bold]Try, in a second terminal[/]"""
+    )
+    _print_command("How do the events sell?", f"curl -s {where}/api/v1/events/summary -w '\\n'")
+    _print_command(
+        "Let Tomasz in. Paste it twice: nobody comes in twice on one ticket.",
+        f"curl -s {where}/api/v1/checkins -w '\\n'",
+        "-H 'Content-Type: application/json'",
+        f"-d '{attempt}'",
+    )
+    _print_command(
+        "What happened to his ticket, from the day Ines bought it?",
+        f"env {database}",
+        _turnstile(),
+        f"history ticket {ticket_id}",
+    )
+    out.print("\n[bold]Ctrl-C[/] ends it.")
+
+
+def _print_command(title: str, *parts: str) -> None:
+    out.print(f"\n  {title}", style="dim", markup=False)
+    out.print("    " + " \\\n      ".join(parts), markup=False)
+
+
+def _turnstile() -> str:
+    """The command as any terminal finds it, whatever its folder and environment."""
+    script = Path(sys.executable).with_name("turnstile")
+    return shlex.quote(str(script)) if script.exists() else f"{sys.executable} -m web"
+
+
+def _print_summaries(turnstile: Turnstile) -> None:
+    with turnstile.engine.connect() as connection:
+        events = event_summaries.upcoming(connection, datetime.now(UTC))["items"]
+        gates = gate_statistics.totals(connection)
+        kinds = ticket_type_sales.top(connection)["items"]
+    _print_table(
+        "Events",
+        ("event", "sold", "held", "left", "revenue"),
+        [
+            (
+                event["event_name"],
+                event["total_tickets_sold"],
+                event["tickets_held"],
+                event["tickets_remaining"],
+                f"{event['total_revenue']} {event['currency']}",
+            )
+            for event in events
+        ],
+    )
+    _print_table(
+        "Gates",
+        ("event", "scans", "valid", "refused", "transfers", "refused"),
+        [_gate_cells(event["event_name"], gates[str(event["event_id"])]) for event in events],
+    )
+    _print_table(
+        "Top ticket types",
+        ("ticket type", "sold", "event"),
+        [(kind["name"], kind["units_sold"], kind["event_name"]) for kind in kinds],
+    )
+    out.print("\n'make demo' runs it all and stays; 'turnstile up' starts an empty box office.")
+
+
+def _gate_cells(name: str, counts: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        name,
+        counts["scan_count"],
+        counts["valid_scan_count"],
+        counts["invalid_scan_count"],
+        counts["transfer_count"],
+        counts["failed_transfer_count"],
+    )
+
+
+def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column in TEXTS else "right")
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    out.print()
+    out.print(table)
