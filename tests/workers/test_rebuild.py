@@ -1,0 +1,370 @@
+"""A rebuild gives the same rows, while everything goes on, and whoever dies in between."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, MetaData
+
+from application import jobs
+from application.composition import Turnstile
+from application.jobs import DONE, RUNNING
+from application.jobs import jobs as jobs_table
+from application.store import log
+from application.store import tables as log_tables
+from application.store.database import writing
+from projections import catalogue, event_summaries, orders, tickets
+from projections.engine import rebuild as engine
+from projections.engine import tables as engine_tables
+from projections.engine.rebuild import RebuildRuns, rebuild
+from projections.engine.status import status
+from projections.gate_lists import GATE_LISTS
+from projections.orders import ORDERS
+from projections.registry import READ_MODELS
+from tests.workers.festival import (
+    box_office,
+    let_leases_run_out,
+    reached,
+    rows_of,
+    shape_of,
+)
+from tests.workers.processes import PATIENCE, Running, eventually
+from tests.workers.processes import turnstile as process
+from tests.workers.selling import Sale
+from tests.workers.test_projector import projecting
+from workers.jobs import REBUILD, jobs_of, request_rebuild
+
+AGAIN = (ORDERS, GATE_LISTS)  # whose tables and indexes have new names from the time before
+
+
+def head(turnstile: Turnstile) -> int:
+    with turnstile.engine.connect() as connection:
+        return log.read_head(connection)
+
+
+def rebuild_all(turnstile: Turnstile) -> None:
+    for model in READ_MODELS:
+        rebuild(turnstile, model)
+
+
+def progress_of(turnstile: Turnstile, name: str = ORDERS.name) -> int | None:
+    """How far the rebuild is; None while there is none."""
+    with turnstile.engine.connect() as connection:
+        by_name = {model["name"]: model for model in status(connection)}
+    position: int | None = by_name[name]["rebuild_position"]
+    return position
+
+
+def job(turnstile: Turnstile, job_id: UUID) -> dict[str, Any]:
+    with turnstile.engine.connect() as connection:
+        return jobs.job(connection, job_id) or {}
+
+
+def let_time_pass(turnstile: Turnstile) -> None:
+    with writing(turnstile.engine) as connection:
+        let_leases_run_out(connection)
+
+
+# The same rows
+
+
+def test_a_rebuild_of_everything_changes_neither_rows_nor_tables(festival: Turnstile) -> None:
+    rows, shape, end = rows_of(festival), shape_of(festival), head(festival)
+    for models in (READ_MODELS, AGAIN):
+        for model in models:
+            rebuild(festival, model)
+        assert rows_of(festival) == rows
+        assert shape_of(festival) == shape
+        assert reached(festival) == end
+    assert differences_from_metadata(festival) == []
+
+
+def differences_from_metadata(turnstile: Turnstile) -> list[Any]:
+    """What Alembic would change, were it asked; names of indexes aside."""
+    with turnstile.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        everything = [log_tables.metadata, engine_tables.metadata]
+        assert jobs_table.metadata in everything
+        found = compare_metadata(context, _together(everything))
+    changes = [change if isinstance(change, tuple) else change[0] for change in found]
+    return [change for change in changes if not change[0].endswith("_index")]
+
+
+def _together(metadata: list[MetaData]) -> MetaData:
+    together = MetaData()
+    for tables in metadata:
+        for table in tables.tables.values():
+            table.to_metadata(together)
+    return together
+
+
+def test_a_rebuild_heals_rows_that_went_wrong(festival: Turnstile) -> None:
+    rows = rows_of(festival)
+    with writing(festival.engine) as connection:
+        connection.execute(orders.orders.update().values(total=1))
+        connection.execute(orders.order_refunds.delete())
+    assert rows_of(festival) != rows
+    rebuild(festival, ORDERS)
+    assert rows_of(festival) == rows
+
+
+# While everything goes on
+
+
+def test_a_rebuild_disturbs_neither_buyers_nor_readers(festival_url: str) -> None:
+    with ExitStack() as opened:
+        festival, projector, shop, dashboard = [
+            opened.enter_context(box_office(festival_url)) for _ in range(4)
+        ]
+        sale = Sale(shop)
+        sale.sell()
+        opened.enter_context(projecting(projector))
+        eventually(lambda: reached(festival) == head(festival))
+        sold = [0]
+
+        def buy() -> None:
+            sale.sell()
+            sold[0] += 1
+
+        watch = Watch(sale)
+        with (
+            repeating(buy),
+            repeating(lambda: watch.look(dashboard)),
+            repeating(lambda: watch.look_at_lists(dashboard)),
+        ):
+            before = head(festival)
+            rebuild_all(festival)
+            assert head(festival) > before
+        eventually(lambda: reached(festival) == head(festival))
+        with dashboard.engine.connect() as connection:
+            assert watch.sold(connection) == 2 * (sold[0] + 1)
+        assert watch.looks > 0
+
+        live = rows_of(festival)
+        rebuild_all(festival)
+        assert rows_of(festival) == live
+
+
+class Watch:
+    """Asks for figures that only ever grow, and for lists that are never empty."""
+
+    def __init__(self, sale: Sale) -> None:
+        self._sale = sale
+        self._most_sold = 0
+        self.looks = 0
+
+    def look(self, dashboard: Turnstile) -> None:
+        with dashboard.engine.connect() as connection:
+            sold = self.sold(connection)
+        assert sold >= self._most_sold
+        self._most_sold = sold
+        self.looks += 1
+
+    def look_at_lists(self, dashboard: Turnstile) -> None:
+        event_id = self._sale.event_id
+        with dashboard.engine.connect() as connection:
+            newest = orders.list_orders(connection, event_id=event_id, limit=1)["items"][0]
+            one = orders.order(connection, newest["id"])
+            assert one is not None
+            assert len(one["ticket_ids"]) == 2
+            assert tickets.attendees(connection, event_id)["items"]
+            found = catalogue.event(connection, event_id)
+            assert found is not None
+            assert len(found["ticket_types"]) == 1
+
+    def sold(self, connection: Connection) -> int:
+        items = event_summaries.upcoming(connection, datetime.now(UTC))["items"]
+        (ours,) = [item for item in items if item["event_id"] == self._sale.event_id]
+        return int(ours["total_tickets_sold"])
+
+
+@contextmanager
+def repeating(act: Callable[[], None]) -> Iterator[None]:
+    """Another thread does it again and again; what goes wrong there fails the test."""
+    stop, failures = threading.Event(), list[Exception]()
+
+    def run() -> None:
+        try:
+            while not stop.wait(0.005):
+                act()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(PATIENCE)
+    if failures:
+        raise failures[0]
+
+
+def test_a_swap_waits_for_a_long_query_without_standing_in_anybodys_way(
+    postgres_festival: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SWAP_PAUSE", 0.01)
+    with box_office(postgres_festival) as festival, box_office(postgres_festival) as dashboard:
+        rows = rows_of(festival)
+        with dashboard.engine.connect() as report:
+            report.execute(orders.order_tickets.select().limit(1))
+            with rebuilding_in_a_thread(festival) as thread:
+                eventually(lambda: (progress_of(festival) or 0) == head(festival))
+                for _ in range(20):
+                    report.execute(orders.orders.select().limit(1))
+                    time.sleep(0.02)
+                assert thread.is_alive()
+                report.rollback()
+                thread.join(PATIENCE)
+        assert progress_of(festival) is None
+        assert rows_of(festival) == rows
+
+
+@contextmanager
+def rebuilding_in_a_thread(turnstile: Turnstile) -> Iterator[threading.Thread]:
+    thread = threading.Thread(target=rebuild, args=(turnstile, ORDERS))
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.join(PATIENCE)
+
+
+# Interrupted, and two at once
+
+
+def test_a_killed_rebuild_leaves_the_live_rows_and_runs_again(festival: Turnstile) -> None:
+    url = festival.settings.database_url
+    rows, shape = rows_of(festival), shape_of(festival)
+    with process("rebuild", ORDERS.name, url=url) as running:
+        kill_in_the_middle(festival, running)
+    assert rows_of(festival) == rows
+
+    with process("rebuild", ORDERS.name, url=url) as running:
+        assert running.wait() == 1
+        assert "is being rebuilt by another process" in running.said
+    let_time_pass(festival)
+    with process("rebuild", ORDERS.name, url=url) as running:
+        assert running.wait() == 0
+    assert rows_of(festival) == rows
+    assert shape_of(festival) == shape
+    assert progress_of(festival) is None
+
+
+def kill_in_the_middle(turnstile: Turnstile, running: Running) -> None:
+    eventually(lambda: progress_of(turnstile), pause=0.002)
+    assert running.end(signal.SIGKILL) == -signal.SIGKILL
+    assert (progress_of(turnstile) or 0) < head(turnstile)
+
+
+def test_of_two_rebuilds_at_once_the_second_is_told(festival: Turnstile) -> None:
+    rows = rows_of(festival)
+    told = []
+
+    def meanwhile(done: int, total: int) -> None:
+        with pytest.raises(RebuildRuns) as refusal:
+            rebuild(festival, ORDERS)
+        told.append(str(refusal.value))
+
+    rebuild(festival, ORDERS, meanwhile)
+    assert told
+    assert rows_of(festival) == rows
+    rebuild(festival, ORDERS)
+
+
+def test_a_rebuild_that_slept_does_not_meddle_with_the_one_that_took_over(
+    festival: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tables have the same names, but hold what the other has put into them so far."""
+    rows = rows_of(festival)
+
+    class Killed(BaseException):
+        pass
+
+    def take_over(done: int, total: int) -> None:
+        let_time_pass(festival)
+
+        def die(done: int, total: int) -> None:
+            let_time_pass(festival)
+            raise Killed
+
+        monkeypatch.setattr(engine, "BATCH", 100)
+        with pytest.raises(Killed):
+            rebuild(festival, ORDERS, die)
+
+    with pytest.raises(RebuildRuns):
+        rebuild(festival, ORDERS, take_over)
+    monkeypatch.undo()
+    assert rows_of(festival) == rows
+    rebuild(festival, ORDERS)
+    assert rows_of(festival) == rows
+
+
+# As a job
+
+
+def test_a_job_whose_worker_ends_or_dies_is_finished_by_another(
+    postgres_festival: str, redis_url: str
+) -> None:
+    with box_office(postgres_festival, redis_url) as turnstile:
+        rows = rows_of(turnstile)
+        job_id = request_rebuild(turnstile, ORDERS.name)["id"]
+        for number, code in ((signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)):
+            with process("work", url=postgres_festival, REDIS_URL=redis_url) as running:
+                eventually(lambda: progress_of(turnstile), pause=0.002)
+                eventually(lambda: job(turnstile, job_id)["state"] == RUNNING, pause=0.002)
+                assert running.end(number) == code
+            assert job(turnstile, job_id)["finished_at"] is None
+            let_time_pass(turnstile)
+            forget_progress(turnstile)
+        assert rows_of(turnstile) == rows
+        with process("work", url=postgres_festival, REDIS_URL=redis_url):
+            eventually(lambda: job(turnstile, job_id)["finished_at"])
+        finished = job(turnstile, job_id)
+        assert finished["state"] == DONE
+        assert finished["done"] == finished["total"] == head(turnstile)
+        assert rows_of(turnstile) == rows
+
+
+def forget_progress(turnstile: Turnstile) -> None:
+    """So that the next worker's is not taken for the one before's."""
+    with writing(turnstile.engine) as connection:
+        tracking = log_tables.tracking
+        connection.execute(tracking.delete().where(tracking.c.name == ORDERS.name + engine.SUFFIX))
+
+
+def test_a_job_runs_in_the_process_where_there_is_no_redis(festival: Turnstile) -> None:
+    rows = rows_of(festival)
+    worker = jobs_of(festival).start_worker(1)
+    try:
+        job_id = request_rebuild(festival, ORDERS.name)["id"]
+        eventually(lambda: job(festival, job_id)["finished_at"])
+    finally:
+        worker.stop()
+    finished = job(festival, job_id)
+    assert finished["state"] == DONE
+    assert finished["outcome"].endswith(f"at position {head(festival)}")
+    with festival.engine.connect() as connection:
+        latest = jobs.latest(connection, REBUILD, ORDERS.name)
+    assert latest is not None
+    assert latest["id"] == job_id
+    assert rows_of(festival) == rows
+
+
+def test_a_job_that_a_killed_process_left_is_done_by_the_next(turnstile: Turnstile) -> None:
+    with box_office(turnstile.settings.database_url) as killed:
+        job_id = request_rebuild(killed, ORDERS.name)["id"]
+    worker = jobs_of(turnstile).start_worker(1)
+    try:
+        eventually(lambda: job(turnstile, job_id)["state"] == DONE)
+    finally:
+        worker.stop()

@@ -1,0 +1,218 @@
+"""`turnstile up` and its parts: they start, work, end when told, and leave nobody behind."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from application import jobs
+from application.composition import Turnstile
+from application.history import history
+from projections import open_holds
+from projections.engine.projector import Projector
+from projections.event_summaries import EVENT_SUMMARIES
+from projections.open_holds import OPEN_HOLDS
+from tests.workers.festival import box_office, reached
+from tests.workers.processes import PATIENCE, Client, Running, eventually, free_port
+from tests.workers.processes import turnstile as process
+from tests.workers.selling import Sale
+from tests.workers.tallies import register
+from tests.workers.test_projector import projecting
+from workers import reactor
+from workers.jobs import request_rebuild
+
+GRACE = 15.0
+Works = Callable[[Turnstile, int], bool]
+
+EVENT = {
+    "title": "Harvest",
+    "organizer": {"name": "Village Hall"},
+    "starts_at": "2090-09-01T12:00:00Z",
+    "ends_at": "2090-09-03T12:00:00Z",
+    "currency": "GBP",
+    "ticket_types": [{"name": "Adult", "price": "25.00", "quantity": 100}],
+}
+CUSTOMER = {"name": "Anna Lind", "email": "anna@example.org"}
+
+
+def ready(port: int) -> Client:
+    client = Client(port)
+    eventually(lambda: client.answers("/health/ready"), pause=0.1)
+    return client
+
+
+def order_tickets(client: Client) -> Any:
+    """Two tickets for a new event, as a new customer orders them."""
+    event = client.post("/api/v1/events", EVENT)
+    client.post(f"/api/v1/events/{event['id']}/publish")
+    customer = client.post("/api/v1/customers", CUSTOMER)
+    line = {"ticket_type_id": event["ticket_types"][0]["id"], "quantity": 2}
+    order = {"event_id": event["id"], "customer_id": customer["id"], "lines": [line]}
+    return client.post("/api/v1/orders", {**order, "payment_method": "card"})
+
+
+def seen(client: Client, order: Any) -> Any:
+    """The order as the read models show it, once they have got there."""
+    path, position = f"/api/v1/orders/{order['id']}", str(order["position"])
+    return eventually(lambda: client.answers(path, **{"Turnstile-Position": position}), pause=0.1)
+
+
+def buy(client: Client) -> None:
+    order = order_tickets(client)
+    paid = client.post(f"/api/v1/orders/{order['id']}/pay", {"method": "card"})
+    assert seen(client, paid)["status"] == "paid"
+
+
+def require_clean_end(running: Running) -> None:
+    told = time.monotonic()
+    assert running.end(signal.SIGTERM) == 0
+    assert time.monotonic() - told < GRACE
+    assert running.leaves_nobody
+
+
+# Everything at once
+
+
+def test_up_on_sqlite_sells_and_expires_holds_in_one_process(sqlite_url: str) -> None:
+    port = free_port()
+    with process("up", "--port", str(port), url=sqlite_url, HOLD_MINUTES="0") as running:
+        client = ready(port)
+        order = order_tickets(client)
+        assert order["status"] == "placed"
+        eventually(lambda: seen(client, order)["status"] == "expired", pause=0.1)
+        require_clean_end(running)
+        assert "Traceback" not in running.said
+
+
+def test_up_on_sqlite_goes_on_after_it_was_killed(sqlite_url: str) -> None:
+    port = free_port()
+    with process("up", "--port", str(port), url=sqlite_url) as running:
+        client = ready(port)
+        order = order_tickets(client)
+        running.end(signal.SIGKILL)
+    with process("up", "--port", str(port), url=sqlite_url) as running:
+        assert seen(ready(port), order)["status"] == "placed"
+        require_clean_end(running)
+
+
+def test_up_on_postgresql_brings_back_the_parts_that_die(postgres_url: str, redis_url: str) -> None:
+    port = free_port()
+    with process("up", "--port", str(port), url=postgres_url, REDIS_URL=redis_url) as running:
+        client = ready(port)
+        buy(client)
+        assert set(running.parts()) == {"serve", "project", "react", "work"}
+        for part in ("serve", "project"):
+            killed = running.parts()[part]
+            os.kill(killed, signal.SIGKILL)
+            wait_until_replaced(running, part, killed)
+        buy(ready(port))
+        require_clean_end(running)
+        assert "Traceback" not in running.said
+
+
+def wait_until_replaced(running: Running, part: str, killed: int) -> None:
+    eventually(lambda: running.parts()[part] != killed)
+
+
+def test_parts_end_with_a_supervisor_that_was_killed(postgres_url: str, redis_url: str) -> None:
+    port = free_port()
+    with process("up", "--port", str(port), url=postgres_url, REDIS_URL=redis_url) as running:
+        client = ready(port)
+        assert not running.leaves_nobody
+        assert running.end(signal.SIGKILL) == -signal.SIGKILL
+        eventually(lambda: running.leaves_nobody, patience=2 * GRACE)
+        assert client.answers("/health/live") is None
+
+
+# One at a time
+
+
+def served(turnstile: Turnstile, port: int) -> bool:
+    return bool(Client(port).answers("/health/ready"))
+
+
+def projected(turnstile: Turnstile, port: int) -> bool:
+    register(turnstile)
+    return reached(turnstile) > 0
+
+
+def reacted(turnstile: Turnstile, port: int) -> bool:
+    order_id = Sale(turnstile).hold(minutes=0)
+    Projector(turnstile).catch_up()
+    eventually(lambda: what_happened(turnstile, order_id)[-1] == "Expired")
+    return True
+
+
+def worked(turnstile: Turnstile, port: int) -> bool:
+    job_id = request_rebuild(turnstile, OPEN_HOLDS.name)["id"]
+    with turnstile.engine.connect() as connection:
+        eventually(lambda: (jobs.job(connection, job_id) or {})["state"] == jobs.DONE)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("part", "works"),
+    [("serve", served), ("project", projected), ("react", reacted), ("work", worked)],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_part_works_and_ends_when_told(
+    part: str, works: Works, postgres_url: str, redis_url: str
+) -> None:
+    port = free_port()
+    environment = {"REDIS_URL": redis_url, "PORT": str(port)}
+    with (
+        box_office(postgres_url, redis_url) as turnstile,
+        process(part, url=postgres_url, **environment) as running,
+    ):
+        eventually(lambda: works(turnstile, port), pause=0.1)
+        require_clean_end(running)
+        assert "Traceback" not in running.said
+
+
+# Reactions
+
+
+def test_two_reactors_expire_each_hold_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reactor, "TICK_SECONDS", 0.02)
+    monkeypatch.setattr(reactor, "BATCH", 3)
+    with ExitStack() as opened:
+        shop, *others = [opened.enter_context(box_office(database_url)) for _ in range(4)]
+        sale = Sale(shop)
+        lapsed = [sale.hold(minutes=0) for _ in range(10)]
+        held = sale.hold()
+        opened.enter_context(projecting(others[0], OPEN_HOLDS, EVENT_SUMMARIES))
+        stop = threading.Event()
+        reactors = [
+            threading.Thread(target=reactor.run, args=(turnstile, stop)) for turnstile in others[1:]
+        ]
+        for thread in reactors:
+            thread.start()
+        eventually(lambda: all(what_happened(shop, one)[-1] == "Expired" for one in lapsed))
+        stop.set()
+        for thread in reactors:
+            thread.join(PATIENCE)
+        for order_id in lapsed:
+            assert what_happened(shop, order_id) == ["Placed", "Expired"]
+        assert what_happened(shop, held) == ["Placed"]
+        eventually(lambda: waiting_holds(shop) == 1)
+        of_event = what_happened(shop, sale.event_id, "event")
+        assert of_event.count("HoldReleased") == len(lapsed)
+
+
+def what_happened(turnstile: Turnstile, aggregate_id: UUID, kind: str = "order") -> list[str]:
+    with turnstile.engine.connect() as connection:
+        items = history(connection, kind, aggregate_id)["items"]
+    return [item["what"].split(".")[1] for item in items]
+
+
+def waiting_holds(turnstile: Turnstile) -> int:
+    with turnstile.engine.connect() as connection:
+        return len(connection.execute(open_holds.open_holds.select()).all())
