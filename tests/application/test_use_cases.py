@@ -90,10 +90,13 @@ class Desk:
             expected_version=expected_version,
         )
 
-    def place(
+    def place(self, *tickets: UUID, **of: Any) -> Answer:
+        return self.turnstile.executor.execute(self.placing(*tickets, **of))
+
+    def placing(
         self, *tickets: UUID, order: UUID = ORDER, quantity: int | None = None, of: UUID = ADULT
-    ) -> Answer:
-        return self.do(
+    ) -> Command:
+        return self.command(
             place_order,
             order_id=order,
             event_id=FESTIVAL,
@@ -376,6 +379,19 @@ def test_a_refused_command_leaves_no_trace(desk: Desk):
         desk.place(THIRD, order=OTHER_ORDER)
     assert desk.facts() == before
     assert desk.stored(OTHER_ORDER) is None
+
+
+@on_both_databases
+def test_a_command_refused_half_way_harms_none_before_or_after_it(desk: Desk):
+    first, refused, second = desk.do_at_once(
+        desk.placing(FIRST),
+        desk.placing(THIRD, THIRD, order=UUID(int=23), of=FREE),
+        desk.placing(SECOND, order=OTHER_ORDER),
+    )
+    assert isinstance(first, Answer)
+    assert isinstance(refused, InvalidOrder), "after the event has held its tickets"
+    assert isinstance(second, Answer)
+    assert (desk.counts(ADULT), desk.counts(FREE)) == ((2, 0), (0, 0))
 
 
 def test_what_exists_is_not_made_again(desk: Desk):

@@ -248,7 +248,7 @@ class BoxOffice(RuleBasedStateMachine):
             hold=HOLD,
         )
 
-    @precondition(lambda self: self.some_wait())
+    @precondition(lambda self: self.plain.orders)
     @rule(which=pick, off_by=st.sampled_from([None, 0, 0, 1, -1]))
     def pay(self, which: int, off_by: int | None) -> None:
         order_id = self.an_order(which, "placed")
