@@ -41,7 +41,7 @@ requirements: $(VENV)/.installed-dev ## Pin requirements*.txt again from require
 		requirements.in requirements-dev.in
 
 clean: ## Remove the environment, caches and build output
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(BIN)/python:

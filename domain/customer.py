@@ -8,7 +8,11 @@ from uuid import UUID
 from eventsourcing.domain import event as records
 
 from domain.aggregate import Aggregate, FirstFact
-from domain.errors import CustomerErased
+from domain.errors import CustomerErased, InvalidCustomer
+from domain.limits import SHORT, require_length
+
+LONGEST_ADDRESS = 254
+"""Characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the angle brackets)."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,14 @@ class Customer(Aggregate):
     def register(
         cls, customer_id: UUID, profile: Profile, now: datetime, role: str = "attendee"
     ) -> "Customer":
+        _require_sound(profile)
         return cls._create(
             cls.Registered, id=customer_id, profile=profile, role=role, timestamp=now
         )
 
     def change(self, profile: Profile, now: datetime) -> None:
         self.require_not_erased()
+        _require_sound(profile)
         if profile != self.profile:
             self._changed(profile=profile, timestamp=now)
 
@@ -74,3 +80,11 @@ class Customer(Aggregate):
         """Raise `CustomerErased` for a customer who left."""
         if self.erased:
             raise CustomerErased
+
+
+def _require_sound(profile: Profile) -> None:
+    if not profile.name.strip():
+        raise InvalidCustomer("A customer has a name.")
+    for what in ("name", "phone", "country"):
+        require_length(what, getattr(profile, what), SHORT, InvalidCustomer)
+    require_length("e-mail address", profile.email, LONGEST_ADDRESS, InvalidCustomer)

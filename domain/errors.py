@@ -60,6 +60,10 @@ class InvalidTicketType(Invalid):
     title = "The ticket type's terms do not fit together"
 
 
+class InvalidCustomer(Invalid):
+    title = "The customer's profile cannot be taken"
+
+
 class InvalidOrder(Invalid):
     title = "The order's lines do not fit the ticket types"
 

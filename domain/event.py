@@ -24,6 +24,7 @@ from domain.errors import (
     SoldOut,
     WrongEventStatus,
 )
+from domain.limits import LONG, SHORT, require_count, require_length
 from domain.money import require_currency
 
 LIVE = ("published", "ongoing")
@@ -350,8 +351,10 @@ def _require_sound_details(details: Details) -> None:
         raise InvalidEvent("The registration deadline is after the event.")
     if details.doors_open_at is not None and details.doors_open_at > details.ends_at:
         raise InvalidEvent("The doors open after the event.")
-    if details.capacity is not None and details.capacity < 1:
-        raise InvalidEvent("The capacity is at least 1, or null for none.")
+    require_count("capacity", details.capacity, 1, InvalidEvent)
+    for what in ("title", "organizer_name", "category", "venue"):
+        require_length(what, getattr(details, what), SHORT, InvalidEvent)
+    require_length("description", details.description, LONG, InvalidEvent)
     try:
         ZoneInfo(details.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -363,8 +366,8 @@ def _require_sound_terms(terms: Terms) -> None:
         raise InvalidTicketType("A ticket type needs a name.")
     if terms.price < 0:
         raise InvalidTicketType("A price is never negative.")
-    if terms.quantity is not None and terms.quantity < 0:
-        raise InvalidTicketType("A quantity is never negative.")
+    require_length("name", terms.name, SHORT, InvalidTicketType)
+    require_count("quantity", terms.quantity, 0, InvalidTicketType)
     if terms.min_per_order < 1:
         raise InvalidTicketType("An order has at least one ticket.")
     if terms.max_per_order is not None and terms.max_per_order < terms.min_per_order:

@@ -19,6 +19,7 @@ from domain.errors import (
     WrongOrderStatus,
 )
 from domain.event import Quantities
+from domain.limits import SHORT, require_length
 
 REFUNDABLE = ("paid", "partly_refunded")
 Amounts = dict[UUID, int]
@@ -107,6 +108,7 @@ class Order(Aggregate):
     def place(
         cls, order_id: UUID, sale: Sale, lines: list[Line], expires_at: datetime, now: datetime
     ) -> "Order":
+        require_length("payment method", sale.payment_method, SHORT, InvalidOrder)
         if not lines or any(not line.ticket_ids for line in lines):
             raise InvalidOrder("An order has at least one ticket in every line.")
         if len({line.ticket_type_id for line in lines}) != len(lines):
@@ -131,6 +133,7 @@ class Order(Aggregate):
 
         `amount` is in minor units; None stands for the order's total.
         """
+        require_length("payment method", method, SHORT, InvalidOrder)
         if self.status in REFUNDABLE:
             return None
         refusal = self._why_not_payable(amount, now)

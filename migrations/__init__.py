@@ -6,7 +6,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
+
+ADVISORY_LOCK = 7_488_417
+"""Any number that nobody else locks in the same database."""
 
 
 def configuration() -> Config:
@@ -17,9 +20,11 @@ def configuration() -> Config:
 
 
 def upgrade(engine: Engine) -> None:
-    """Apply every migration that `engine`'s database lacks."""
+    """Apply every migration that `engine`'s database lacks, one process at a time."""
     config = configuration()
     with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -1,6 +1,7 @@
 """Gives every test its own PostgreSQL database, SQLite file or Redis database."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import migrations
+from application.store.database import open_engine
 from tests import services
 
 # A database now and then takes its time, which says nothing about the code.
@@ -94,6 +97,52 @@ def database_url(request: pytest.FixtureRequest) -> str:
     url = request.getfixturevalue(f"{request.param}_url")
     assert isinstance(url, str)
     return url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def migrated_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a migrated database without data: the test runs on SQLite, then PostgreSQL."""
+    url = request.getfixturevalue(f"migrated_{request.param}_url")
+    assert isinstance(url, str)
+    return url
+
+
+@pytest.fixture
+def migrated_sqlite_url(migrated_sqlite_file: Path, tmp_path: Path) -> str:
+    """The URL of a copy of a migrated SQLite file."""
+    file = tmp_path / "turnstile.db"
+    shutil.copyfile(migrated_sqlite_file, file)
+    return f"sqlite:///{file}"
+
+
+@pytest.fixture
+def migrated_postgres_url(migrated_postgres: str) -> str:
+    """The URL of a migrated PostgreSQL database, emptied."""
+    services.empty_database(migrated_postgres)
+    return migrated_postgres
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: str) -> Iterator[str]:
+    """This process's migrated PostgreSQL database: emptying it is quicker than a new one."""
+    url = services.create_database(postgres_server, "turnstile_test")
+    _migrate(url)
+    yield url
+    services.drop_database(postgres_server, url)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    file: Path = tmp_path_factory.mktemp("migrated") / "turnstile.db"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+def _migrate(url: str) -> None:
+    engine = open_engine(url)
+    migrations.upgrade(engine)
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -324,6 +324,31 @@ def drop_database(server: str, url: str) -> None:
         cursor.execute(statement.format(sql.Identifier(database_name(url))))
 
 
+def empty_database(url: str) -> None:
+    """Leaves a migrated database as it was before the first event."""
+    with admin_cursor(url) as cursor:
+        cursor.execute(_EMPTY)
+
+
+_EMPTY = """
+DO $$
+DECLARE name text;
+BEGIN
+    ALTER TABLE events DISABLE TRIGGER USER;
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public'
+    LOOP
+        IF name LIKE '%\\_\\_new' THEN
+            EXECUTE format('DROP TABLE %I', name);
+        ELSIF name NOT IN ('alembic_version', 'log_head') THEN
+            EXECUTE format('DELETE FROM %I', name);
+        END IF;
+    END LOOP;
+    ALTER TABLE events ENABLE TRIGGER USER;
+    UPDATE log_head SET position = 0, hash = decode(repeat('00', 32), 'hex');
+END $$
+"""
+
+
 def database_name(url: str) -> str:
     name = make_url(url).database
     assert name, f"no database in {url}"

@@ -21,7 +21,7 @@ def as_json(value: Any) -> str:
 
 def import_summary(done: Summary) -> str:
     """What an import did, in a sentence or two."""
-    if done.lines and done.already + done.refused >= done.lines and not done.applied:
+    if done.lines and done.already == done.lines:
         return f"Nothing new: all {done.lines:,} lines were imported or refused before."
     return (
         f"{done.applied:,} of {done.lines:,} lines imported, {done.already:,} were already there, "
@@ -40,7 +40,9 @@ def timeline(
     table = Table(title=f"{kind} {aggregate_id}", title_justify="left", box=None, pad_edge=False)
     for name in ("version", "position"):
         table.add_column(name, justify="right")
-    for name in ("happened (UTC)", "what", "who", "data"):
+    for name in ("happened (UTC)", "what"):
+        table.add_column(name, no_wrap=True)
+    for name in ("who", "data"):
         table.add_column(name, overflow="fold")
     for item in recorded:
         after = then is not None and _is_after(item, then, at)

@@ -10,6 +10,8 @@ from sqlalchemy.engine.url import URL
 
 WRITES = "turnstile_writes"
 BUSY_TIMEOUT_MS = 30_000
+POSTGRES_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=60s"
+"""A process that is frozen in the middle of an append must not stop every other for ever."""
 
 
 def normal_url(url: str) -> URL:
@@ -31,7 +33,7 @@ def open_engine(url: str, *, pool_size: int = 10) -> Engine:
         parsed,
         pool_size=pool_size,
         max_overflow=pool_size,
-        connect_args={"options": "-c timezone=UTC", "application_name": "turnstile"},
+        connect_args={"options": POSTGRES_OPTIONS, "application_name": "turnstile"},
     )
 
 

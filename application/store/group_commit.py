@@ -163,7 +163,7 @@ class Executor:
         outcomes = self._outcomes([item.command for item in batch])
         for item, outcome in zip(batch, outcomes, strict=True):
             item.outcome = outcome
-            COMMANDS.labels(item.command.decide.__name__, _outcome_name(outcome)).inc()
+            COMMANDS.labels(item.command.name, _outcome_name(outcome)).inc()
 
     def _outcomes(self, commands: list[Command]) -> list[Outcome]:
         """What the commands came to; one that breaks their batch fails alone."""
@@ -250,7 +250,7 @@ class Executor:
             raise
         except Exception as error:
             batch.undo(work)
-            logger.exception("command.failed", command=command.decide.__name__)
+            logger.exception("command.failed", command=command.name)
             return _Decided(error)
         return _Decided(outcome, len(batch.entries) - 1 if work.facts else None)
 

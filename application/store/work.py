@@ -98,6 +98,11 @@ class Command:
     target: UUID | None = None
     expected_version: int | None = None
 
+    @property
+    def name(self) -> str:
+        """The use case's name, for logs and metrics."""
+        return getattr(self.decide, "__name__", type(self.decide).__name__)
+
     def ids(self) -> list[UUID]:
         """The ids among the arguments: what the command is likely to load."""
         return [value for value in self.arguments.values() if isinstance(value, UUID)]

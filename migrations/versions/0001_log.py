@@ -22,6 +22,13 @@ SQLITE_GUARD = """
 CREATE TRIGGER events_are_final_{verb} BEFORE {verb} ON events
 BEGIN SELECT RAISE(ABORT, 'the log is append-only: {verb} of events is refused'); END
 """
+# REPLACE deletes what it replaces without firing the trigger on DELETE.
+SQLITE_GUARD_AGAINST_REPLACE = """
+CREATE TRIGGER events_are_final_REPLACE BEFORE INSERT ON events
+WHEN EXISTS (SELECT 1 FROM events WHERE position = NEW.position
+             OR (stream_id = NEW.stream_id AND version = NEW.version))
+BEGIN SELECT RAISE(ABORT, 'the log is append-only: REPLACE of events is refused'); END
+"""
 
 
 def upgrade() -> None:
@@ -72,3 +79,4 @@ def upgrade() -> None:
     else:
         for verb in ("UPDATE", "DELETE"):
             op.execute(SQLITE_GUARD.format(verb=verb))
+        op.execute(SQLITE_GUARD_AGAINST_REPLACE)

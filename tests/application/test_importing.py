@@ -11,7 +11,6 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 
-import migrations
 from application.composition import Turnstile, compose
 from application.history import history
 from application.importing import Importer, Line, Names, Refusal, Summary
@@ -29,9 +28,8 @@ Run = Callable[..., tuple[Summary, list[Refusal]]]
 
 
 @pytest.fixture
-def turnstile(database_url: str) -> Iterator[Turnstile]:
-    turnstile = compose(Settings(database_url=database_url))
-    migrations.upgrade(turnstile.engine)
+def turnstile(migrated_url: str) -> Iterator[Turnstile]:
+    turnstile = compose(Settings(database_url=migrated_url))
     yield turnstile
     turnstile.close()
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Connection
 
-import migrations
 from application.composition import Turnstile, compose
 from application.settings import Settings
 from application.store import log
@@ -44,8 +43,7 @@ def _facts(happened: Aggregate | Fact) -> list[Fact]:
 
 
 @pytest.fixture
-def given(database_url: str) -> Iterator[Given]:
-    turnstile = compose(Settings(database_url=database_url))
-    migrations.upgrade(turnstile.engine)
+def given(migrated_url: str) -> Iterator[Given]:
+    turnstile = compose(Settings(database_url=migrated_url))
     yield Given(turnstile)
     turnstile.close()

@@ -7,10 +7,8 @@ import pytest
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
-import migrations
 from application.store.database import open_engine
 from tests.application.store.desk import Desk
-from tests.conftest import PostgresTemplate
 from tests.domain.given import on_sale, registered, terms
 
 OpenEngine = Callable[[str], Engine]
@@ -36,31 +34,6 @@ def open_database() -> Iterator[OpenEngine]:
     yield open_one
     for engine in engines:
         engine.dispose()
-
-
-def migrate(url: str) -> None:
-    engine = open_engine(url)
-    migrations.upgrade(engine)
-    engine.dispose()
-
-
-@pytest.fixture
-def migrated_sqlite_url(sqlite_url: str) -> str:
-    migrate(sqlite_url)
-    return sqlite_url
-
-
-@pytest.fixture
-def migrated_postgres_url(postgres_template: PostgresTemplate) -> str:
-    return postgres_template("migrated", migrate)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def migrated_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a database with every table, and no rows."""
-    url = request.getfixturevalue(f"migrated_{request.param}_url")
-    assert isinstance(url, str)
-    return url
 
 
 @pytest.fixture

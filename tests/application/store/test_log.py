@@ -216,10 +216,23 @@ def test_the_database_refuses_to_empty_the_log(
     assert len(read_all(engine)) == 1
 
 
+CHANGES_FROM_OUTSIDE = {
+    True: ("UPDATE events SET payload = ''", "DELETE FROM events"),
+    False: (
+        "UPDATE events SET payload = ''",
+        "DELETE FROM events",
+        "INSERT OR REPLACE INTO events SELECT position, stream_id, version, topic, 'forged', "
+        "metadata, occurred_at, recorded_at, hash FROM events",
+        "INSERT OR REPLACE INTO events SELECT position + 1, stream_id, version, topic, 'forged', "
+        "metadata, occurred_at, recorded_at, hash FROM events",
+    ),
+}
+
+
 def test_a_program_without_our_code_is_refused_too(engine: Engine):
     append(engine, new(STREAM, 1))
     with closing(connect_without_us(engine)) as connection:
-        for statement in ("UPDATE events SET payload = ''", "DELETE FROM events"):
+        for statement in CHANGES_FROM_OUTSIDE[is_postgres(engine)]:
             with pytest.raises(REFUSED, match="append-only"):
                 connection.cursor().execute(statement)
             connection.rollback()
