@@ -15,6 +15,7 @@ from projections.engine.rows import Rows
 from projections.engine.tables import metadata
 
 _WORD = re.compile(r"[^\W_]+")
+_ADDRESS = re.compile(r"[\w.+-]+@[\w.-]*")
 _LAST = "\U0010ffff"
 _BYTES = Text().with_variant(Text(collation="C"), "postgresql")
 
@@ -34,9 +35,9 @@ def word_table(name: str) -> Table:
 
 
 def words(*texts: str) -> set[str]:
-    """The words of all texts, without case, accents and punctuation."""
-    plain = unicodedata.normalize("NFKD", " ".join(texts).casefold())
-    return set(_WORD.findall("".join(c for c in plain if not unicodedata.combining(c))))
+    """The words of all texts, without case, accents and punctuation; and e-mail addresses whole."""
+    plain = _plain(" ".join(texts))
+    return {*_WORD.findall(plain), *_ADDRESS.findall(plain)}
 
 
 def replace_words(
@@ -51,9 +52,18 @@ def replace_words(
 
 
 def found_by(customer_id: ColumnElement[Any], table: Table, q: str) -> ColumnElement[bool]:
-    """That every word of `q` begins a word of the customer; no word at all finds nobody."""
+    """That every word of `q` begins a word of the customer; no word at all finds nobody.
+
+    An address counts as one word, since those that it is made of are everybody's.
+    """
+    wanted = {*_ADDRESS.findall(_plain(q)), *_WORD.findall(_ADDRESS.sub(" ", _plain(q)))}
     conditions = [
         customer_id.in_(select(table.c.customer_id).where(table.c.word.between(word, word + _LAST)))
-        for word in sorted(words(q))
+        for word in sorted(wanted)
     ]
     return and_(*conditions) if conditions else false()
+
+
+def _plain(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
