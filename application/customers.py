@@ -1,4 +1,4 @@
-"""Use cases of customers: register, change, erase."""
+"""Use cases of customers: register and change."""
 
 from dataclasses import replace
 from uuid import UUID

@@ -74,7 +74,8 @@ def check_in(
     if ticket is None or (secret is not None and not ticket.knows(secret)):
         looked_up = ticket_id if secret is None else None
         reason = _why_not_issued(work, looked_up, order_of)
-        unmatched = _keep_evidence(work, secret or str(looked_up), scan, reason, looked_up)
+        shown = secret if secret is not None else str(looked_up)
+        unmatched = _keep_evidence(work, shown, scan, reason, looked_up)
         return CheckIn(unmatched, event, scan, reason)
     why_not = None if scan.type == "exit" else event.why_no_entry(work.now)
     refusal = ticket.present(scan, secret, why_not=why_not, now=work.now)

@@ -54,6 +54,8 @@ def place_order(
     quantities = {wish.ticket_type_id: wish.quantity for wish in wishes}
     if len(quantities) != len(wishes):
         raise InvalidOrder("Each ticket type has one line.")
+    if any(wish.ticket_ids and len(wish.ticket_ids) != wish.quantity for wish in wishes):
+        raise InvalidOrder("A line has as many ticket ids as tickets.")
     event.hold(order_id, quantities, work.now)
     order = Order.place(
         order_id,

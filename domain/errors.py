@@ -101,7 +101,7 @@ class BelowCommitted(Conflict):
 
 
 class CurrencyFixed(Conflict):
-    title = "The currency is fixed once the event is published"
+    title = "The currency is fixed once the event has ticket types"
 
 
 class WrongEventStatus(Conflict):

@@ -151,7 +151,7 @@ class Event(Aggregate):
     def change(self, details: Details, now: datetime) -> None:
         self._require_open()
         _require_sound_details(details)
-        if self.status != "draft" and details.currency != self.details.currency:
+        if self.ticket_types and details.currency != self.details.currency:
             raise CurrencyFixed
         if details.capacity is not None and details.capacity < self.committed:
             raise BelowCommitted(f"{self.committed} tickets are held or sold already.")

@@ -287,13 +287,19 @@ class Ticket(Aggregate):
             yield "revoked"
         if scan.event_id != self.event_id:
             yield "product"
+        yield from self._no_way_out() if scan.type == "exit" else self._no_way_in()
+
+    def _no_way_out(self) -> Iterator[str]:
+        """Whoever is inside may leave, whatever became of the ticket meanwhile."""
+        if not self.inside:
+            yield "invalid"
+
+    def _no_way_in(self) -> Iterator[str]:
         if self.status == "voided":
             yield "canceled"
         if self.blocked:
             yield "blocked"
-        if scan.type == "exit" and not self.inside:
-            yield "invalid"
-        if scan.type != "exit" and (self.inside or (self.admissions and not self.reentry)):
+        if self.inside or (self.admissions and not self.reentry):
             yield "already_redeemed"
 
 

@@ -316,8 +316,8 @@ class PlainBoxOffice:
         objections = (
             ("revoked", secret not in {None, ticket.secrets[-1]}),
             ("product", ticket.event != event_id),
-            ("canceled", ticket.void),
-            ("blocked", ticket.blocked),
+            ("canceled", ticket.void and not out),
+            ("blocked", ticket.blocked and not out),
             ("invalid", out and not ticket.inside),
             ("already_redeemed", not out and used_up),
             ("canceled", not out and event.status == "cancelled"),

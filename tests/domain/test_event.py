@@ -339,10 +339,10 @@ def test_the_capacity_stays_above_what_is_held_and_sold():
         event.hold(OTHER_ORDER, {KID: 1}, NOW)
 
 
-def test_the_currency_is_fixed_once_published():
-    event = drafted()
+def test_the_currency_is_fixed_once_something_has_a_price():
+    event = Event.draft(FESTIVAL, details(), NOW)
     event.change(details(currency="EUR"), NOW)
-    event.publish(NOW)
+    event.add_ticket_type(ADULT, terms(), NOW)
     with pytest.raises(CurrencyFixed):
         event.change(details(currency="GBP"), NOW)
 

@@ -255,6 +255,14 @@ def test_blocking_unblocking_and_voiding_again_are_no_events():
     assert ticket.version == 3
 
 
+def test_whoever_is_inside_may_leave_whatever_became_of_the_ticket():
+    refunded, stolen = admitted(), admitted()
+    refunded.void("refunded", NOW)
+    stolen.block("charge-back", NOW)
+    assert [scan(refunded, type="exit"), scan(stolen, type="exit")] == ["ok", "ok"]
+    assert [scan(refunded), scan(stolen)] == ["canceled", "blocked"]
+
+
 def test_a_void_ticket_is_not_blocked():
     with pytest.raises(TicketVoid):
         voided().block("charge-back", NOW)
