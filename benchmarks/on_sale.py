@@ -25,8 +25,8 @@ SCANNERS = 8
 PLENTY = 100_000_000
 HOT_ROW = """
 BEGIN;
-UPDATE counters SET sold = sold + 2 WHERE id = 1;
-INSERT INTO orders (id, customer_id, quantity) VALUES (gen_random_uuid(), gen_random_uuid(), 2);
+UPDATE hot_counters SET sold = sold + 2 WHERE id = 1;
+INSERT INTO hot_orders (id, customer_id, quantity) VALUES (gen_random_uuid(), gen_random_uuid(), 2);
 COMMIT;
 """
 
@@ -149,9 +149,9 @@ def _pgbench(seconds: float) -> float:
 def _prepare_hot_row(url: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE counters (id int PRIMARY KEY, sold bigint)"))
-        connection.execute(text("INSERT INTO counters VALUES (1, 0)"))
+        connection.execute(text("CREATE TABLE hot_counters (id int PRIMARY KEY, sold bigint)"))
+        connection.execute(text("INSERT INTO hot_counters VALUES (1, 0)"))
         connection.execute(
-            text("CREATE TABLE orders (id uuid PRIMARY KEY, customer_id uuid, quantity int)")
+            text("CREATE TABLE hot_orders (id uuid PRIMARY KEY, customer_id uuid, quantity int)")
         )
     engine.dispose()

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, tuple_
+from sqlalchemy import BindParameter, Connection, bindparam, delete, select
 
+from application.store.bulk import insert_rows
 from application.store.tables import idempotency
 from application.store.work import Answer, Key
 from domain import errors
@@ -45,43 +46,39 @@ class KeptAnswer(msgspec.Struct, frozen=True):
 
 
 def find(connection: Connection, keys: Sequence[Key]) -> dict[tuple[str, str], KeptAnswer]:
-    """What is kept under those keys, by scope and key."""
+    """What is kept under those keys, by scope and key; what has expired makes room."""
     now = datetime.now(UTC)
-    found = {}
+    found, expired = {}, []
     for start in range(0, len(keys), SLICE):
-        wanted = [(key.scope, key.key) for key in keys[start : start + SLICE]]
-        query = select(idempotency).where(
-            tuple_(idempotency.c.scope, idempotency.c.key).in_(wanted)
-        )
-        for row in connection.execute(query):
-            if row.expires_at is None or row.expires_at > now:
-                answer = msgspec.json.decode(row.answer, type=StoredAnswer)
-                found[row.scope, row.key] = KeptAnswer(row.fingerprint, answer)
+        ids = [key.id for key in keys[start : start + SLICE]]
+        for row in connection.execute(_KEPT, {"ids": ids}):
+            if row.expires_at is not None and row.expires_at <= now:
+                expired.append(row.id)
+                continue
+            answer = msgspec.json.decode(row.answer, type=StoredAnswer)
+            found[row.scope, row.key] = KeptAnswer(row.fingerprint, answer)
+    if expired:
+        connection.execute(delete(idempotency).where(idempotency.c.id.in_(expired)))
     return found
 
 
 def keep(connection: Connection, new: Iterable[tuple[Key, StoredAnswer]]) -> None:
-    """Keep each answer under its key; one that has expired makes room."""
+    """Keep each answer under its key."""
     now = datetime.now(UTC)
     rows = [
-        {
-            "scope": key.scope,
-            "key": key.key,
-            "fingerprint": key.fingerprint,
-            "answer": msgspec.json.encode(answer).decode(),
-            "recorded_at": now,
-            "expires_at": key.expires_at,
-        }
+        (
+            key.id,
+            key.scope,
+            key.key,
+            key.fingerprint,
+            msgspec.json.encode(answer).decode(),
+            now,
+            key.expires_at,
+        )
         for key, answer in new
     ]
-    if not rows:
-        return
-    identity = tuple_(idempotency.c.scope, idempotency.c.key)
-    names = [(row["scope"], row["key"]) for row in rows]
-    connection.execute(
-        delete(idempotency).where(identity.in_(names), idempotency.c.expires_at <= now)
-    )
-    connection.execute(insert(idempotency), rows)
+    if rows:
+        insert_rows(connection, idempotency, rows)
 
 
 def forget_expired(connection: Connection) -> int:
@@ -100,3 +97,5 @@ def _named_rules(base: type[DomainError]) -> dict[str, type[DomainError]]:
 
 
 _RULES = _named_rules(errors.DomainError)
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_KEPT = select(idempotency).where(idempotency.c.id.in_(_IDS))

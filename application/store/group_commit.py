@@ -55,13 +55,20 @@ class StoreUnavailable(Exception):
     """
 
 
+def _held_lock() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 @dataclass(eq=False)
 class _Pending:
-    """A command on its way, with the turn that its thread waits for."""
+    """A command on its way. Its thread waits for `turn`, a lock held from the start: released
+    when the outcome is there, or when this thread is to lead the next batch."""
 
     command: Command
     outcome: Outcome | None = None
-    turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    turn: threading.Lock = field(default_factory=_held_lock)
 
 
 @dataclass

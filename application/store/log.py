@@ -11,8 +11,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
+from application.store.bulk import insert_rows
 from application.store.tables import events, log_head
 
 GENESIS = bytes(32)
@@ -84,9 +85,9 @@ def append(
     for position, item in enumerate(new, head.position + 1):
         entry = Entry(position, *item[:-1], _in_utc(item.occurred_at), recorded_at)
         chain = chained_hash(chain, entry)
-        rows.append(entry._replace(hash=chain)._asdict())
+        rows.append((*entry[:-1], chain))
     moved = Head(head.position + len(rows), chain)
-    connection.execute(insert(events), rows)
+    insert_rows(connection, events, rows)
     connection.execute(update(log_head).values(position=moved.position, hash=moved.hash))
     return moved
 

@@ -87,8 +87,9 @@ tracking = Table(
 idempotency = Table(
     "idempotency",
     metadata,
-    Column("scope", Text, primary_key=True),
-    Column("key", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("key", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("answer", Text, nullable=False),
     Column("recorded_at", UTCDateTime, nullable=False),

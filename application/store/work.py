@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import msgspec
 
 from domain.aggregate import Aggregate, Fact
 from domain.errors import IdempotencyKeyReused, NotFound, Stale
+from domain.ids import derived_id
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -55,6 +57,11 @@ class Key:
     key: str
     fingerprint: str = ""
     expires_at: datetime | None = None
+
+    @cached_property
+    def id(self) -> UUID:
+        """The one id of this scope and key."""
+        return derived_id("idempotency", self.scope, self.key)
 
     def require_same(self, other: "Key") -> None:
         """Raise `IdempotencyKeyReused` when `other` comes with another request."""

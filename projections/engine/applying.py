@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import psycopg2
 import structlog
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
@@ -100,6 +99,4 @@ def _lies_in_events(error: Exception) -> bool:
     """Whether the events cannot be taken, rather than the database or its tables be used."""
     if isinstance(error, SQLAlchemyError):
         return isinstance(error, DataError | IntegrityError) or type(error) is StatementError
-    if isinstance(error, psycopg2.Error):
-        return isinstance(error, psycopg2.DataError | psycopg2.IntegrityError)
     return True

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, delete, select, tuple_
 
-from projections.engine.bulk import insert_rows, upsert_rows
+from application.store.bulk import insert_rows, upsert_rows
 
 SLICE = 300
 Key = tuple[Any, ...]
