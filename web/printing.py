@@ -1,5 +1,6 @@
 """What the command line prints: timelines, tables and summaries."""
 
+import re
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from rich.table import Table
 from application.importing import Summary
 
 out = Console()
+_is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 SHORT_TIME = "%Y-%m-%d %H:%M:%S"
 
 
@@ -92,7 +94,11 @@ def _cells(item: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _brief(value: Any) -> str:
+    """Short enough for a line: of an id the end, which tells ids apart; `--json` has it whole."""
     if isinstance(value, dict):
-        inner = ", ".join(f"{key}: {_brief(part)}" for key, part in value.items() if part)
+        inner = ", ".join(f"{_brief(key)}: {_brief(part)}" for key, part in value.items() if part)
         return f"({inner})"
-    return str(value)
+    if isinstance(value, list):
+        return ", ".join(map(_brief, value))
+    text = str(value)
+    return f"…{text[-8:]}" if _is_id(text) else text
