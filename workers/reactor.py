@@ -1,6 +1,7 @@
 """The reactor: turns what happened into commands, as soon as they are due."""
 
 import threading
+import time
 from datetime import UTC, datetime
 
 import structlog
@@ -8,6 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from application.composition import Turnstile
 from application.reactions import expire_lapsed_holds
+from application.store.answers import forget_expired
+from application.store.database import writing
 from application.store.group_commit import StoreUnavailable
 from projections import open_holds
 from projections.engine.waiting import wait_for
@@ -15,6 +18,7 @@ from projections.engine.waiting import wait_for
 BATCH = 200
 TICK_SECONDS = 1.0
 RETRY_SECONDS = 2.0
+TIDY_SECONDS = 3600.0
 
 logger = structlog.get_logger(__name__)
 
@@ -24,8 +28,12 @@ def run(turnstile: Turnstile, stop: threading.Event) -> None:
 
     The to-do list is a read model, so its position in the log is kept like every other's.
     """
+    tidy_at = time.monotonic()
     while not stop.is_set():
         try:
+            if time.monotonic() >= tidy_at:
+                tidy(turnstile)
+                tidy_at += TIDY_SECONDS
             busy = react_once(turnstile) == BATCH
         except (SQLAlchemyError, StoreUnavailable) as error:
             logger.warning("reactor.retrying", error=str(error))
@@ -48,3 +56,11 @@ def react_once(turnstile: Turnstile) -> int:
         logger.info("reactor.holds_expired", due=len(lapsed), position=position)
         wait_for(turnstile, open_holds.OPEN_HOLDS.name, position, TICK_SECONDS)
     return len(lapsed)
+
+
+def tidy(turnstile: Turnstile) -> None:
+    """Forget the answers that nobody may ask for again."""
+    with writing(turnstile.engine) as connection:
+        forgotten = forget_expired(connection)
+    if forgotten:
+        logger.info("reactor.answers_forgotten", answers=forgotten)

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from application.orders import Wish
 from application.store import answers
+from application.store.answers import forget_expired
 from application.store.database import writing
 from application.store.tables import idempotency
 from application.store.work import Key, Work
@@ -141,4 +142,14 @@ def test_what_has_expired_can_be_cleared_away(desk: Desk):
         desk.place(Key("ada", str(number), "a digest", expires_at))
     with writing(desk.engine) as connection:
         assert answers.forget_expired(connection) == 1
+    assert kept(desk) == 2
+
+
+def test_expired_answers_are_forgotten_and_no_others(desk: Desk):
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    desk.place(Key("ada", "old", "a digest", past))
+    desk.place(Key("ada", "new", "a digest", past + timedelta(hours=1)))
+    desk.place(KEY)
+    with writing(desk.engine) as connection:
+        assert forget_expired(connection) == 1
     assert kept(desk) == 2
