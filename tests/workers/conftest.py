@@ -37,7 +37,13 @@ def sqlite_festival(festival_file: Path, tmp_path: Path) -> str:
     return f"sqlite:///{shutil.copy(festival_file, tmp_path / 'festival.db')}"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+# One process runs all tests of a database, so that the festival is imported into it only once.
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(f"{name}_festival"))
+        for name in ("sqlite", "postgres")
+    ]
+)
 def festival_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database that holds the festival, with every read model at the log's end."""
     url = request.getfixturevalue(f"{request.param}_festival")

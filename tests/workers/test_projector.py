@@ -119,6 +119,27 @@ def test_read_models_that_grew_with_the_log_are_those_built_from_all_of_it(
         assert grown["tickets"]
 
 
+def test_rows_and_position_move_together_or_not_at_all(
+    turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    tally = Tally(turnstile, "tally")
+    (customer,) = register(turnstile)
+    running = Projector(turnstile, [tally.model])
+    with monkeypatch.context() as patched:
+        patched.setattr(projector, "move", die)
+        with pytest.raises(Killed):
+            running.catch_up()
+    assert tally.taken() == {}
+    running.catch_up()
+    assert tally.taken() == {customer: [1]}
+
+
 def test_a_projector_killed_in_mid_catch_up_is_followed_by_another(festival_url: str) -> None:
     chance = random.Random()
     with box_office(festival_url) as turnstile:

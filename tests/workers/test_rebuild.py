@@ -24,6 +24,7 @@ from application.store.database import writing
 from projections import catalogue, event_summaries, orders, tickets
 from projections.engine import rebuild as engine
 from projections.engine import tables as engine_tables
+from projections.engine.projector import Projector
 from projections.engine.rebuild import RebuildRuns, rebuild
 from projections.engine.status import status
 from projections.gate_lists import GATE_LISTS
@@ -186,6 +187,32 @@ class Watch:
         return int(ours["total_tickets_sold"])
 
 
+def test_the_swap_takes_what_the_live_rows_have_taken_meanwhile(festival: Turnstile) -> None:
+    sale = Sale(festival)
+
+    def sell_more(done: int, total: int) -> None:
+        if done == total:
+            sale.sell()
+            Projector(festival).catch_up()
+
+    rebuilt = rebuild(festival, ORDERS, sell_more)
+    assert rebuilt.position == reached(festival) == head(festival)
+    with festival.engine.connect() as connection:
+        (ours,) = orders.list_orders(connection, event_id=sale.event_id)["items"]
+    assert ours["status"] == "paid"
+
+
+def test_rows_that_lag_jump_ahead_with_the_swap(festival: Turnstile) -> None:
+    sale = Sale(festival)
+    sale.sell()
+    assert rebuild(festival, ORDERS).position == head(festival)
+    assert reached(festival, [ORDERS.name]) == head(festival)
+    jumped = rows_of(festival, [ORDERS])
+    Projector(festival).catch_up()
+    assert rows_of(festival, [ORDERS]) == jumped
+    assert reached(festival) == head(festival)
+
+
 @contextmanager
 def repeating(act: Callable[[], None]) -> Iterator[None]:
     """Another thread does it again and again; what goes wrong there fails the test."""
@@ -209,6 +236,7 @@ def repeating(act: Callable[[], None]) -> Iterator[None]:
         raise failures[0]
 
 
+@pytest.mark.xdist_group("postgres_festival")
 def test_a_swap_waits_for_a_long_query_without_standing_in_anybodys_way(
     postgres_festival: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +340,7 @@ def test_a_rebuild_that_slept_does_not_meddle_with_the_one_that_took_over(
 # As a job
 
 
+@pytest.mark.xdist_group("postgres_festival")
 def test_a_job_whose_worker_ends_or_dies_is_finished_by_another(
     postgres_festival: str, redis_url: str
 ) -> None:

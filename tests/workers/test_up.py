@@ -4,8 +4,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -112,6 +112,7 @@ def test_up_on_postgresql_brings_back_the_parts_that_die(postgres_url: str, redi
             os.kill(killed, signal.SIGKILL)
             wait_until_replaced(running, part, killed)
         buy(ready(port))
+        os.kill(running.parts()["react"], signal.SIGSTOP)  # it will not hear that it should end
         require_clean_end(running)
         assert "Traceback" not in running.said
 
@@ -189,22 +190,29 @@ def test_two_reactors_expire_each_hold_once(
         lapsed = [sale.hold(minutes=0) for _ in range(10)]
         held = sale.hold()
         opened.enter_context(projecting(others[0], OPEN_HOLDS, EVENT_SUMMARIES))
-        stop = threading.Event()
-        reactors = [
-            threading.Thread(target=reactor.run, args=(turnstile, stop)) for turnstile in others[1:]
-        ]
-        for thread in reactors:
-            thread.start()
-        eventually(lambda: all(what_happened(shop, one)[-1] == "Expired" for one in lapsed))
-        stop.set()
-        for thread in reactors:
-            thread.join(PATIENCE)
+        with reacting(*others[1:]):
+            eventually(lambda: all(what_happened(shop, one)[-1] == "Expired" for one in lapsed))
         for order_id in lapsed:
             assert what_happened(shop, order_id) == ["Placed", "Expired"]
         assert what_happened(shop, held) == ["Placed"]
         eventually(lambda: waiting_holds(shop) == 1)
         of_event = what_happened(shop, sale.event_id, "event")
         assert of_event.count("HoldReleased") == len(lapsed)
+
+
+@contextmanager
+def reacting(*turnstiles: Turnstile) -> Iterator[None]:
+    """Live reactors, each in a thread."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=reactor.run, args=(one, stop)) for one in turnstiles]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(PATIENCE)
 
 
 def what_happened(turnstile: Turnstile, aggregate_id: UUID, kind: str = "order") -> list[str]:
