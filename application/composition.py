@@ -5,28 +5,47 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from application.settings import Settings
-from application.store.database import open_engine
+from application.store.database import open_engine, open_replica
 from application.store.group_commit import Executor
 from application.store.signals import Signals
 
 
 @dataclass(frozen=True, eq=False)
 class Turnstile:
-    """One process's box office."""
+    """One process's box office; `readers` answers queries, and is `engine` without a replica."""
 
     settings: Settings
     engine: Engine
+    readers: Engine
     signals: Signals
     executor: Executor
+
+    @property
+    def has_replica(self) -> bool:
+        """Whether queries are answered by another server than the one that records."""
+        return self.readers is not self.engine
 
     def close(self) -> None:
         """End the listener and close every connection."""
         self.signals.close()
         self.engine.dispose()
+        self.readers.dispose()
 
 
 def compose(settings: Settings) -> Turnstile:
-    """A box office on the database of `settings`, which must be migrated."""
+    """A box office on the database of `settings`, which must be migrated.
+
+    Raises `ValueError` for a URL of a database that cannot be used so.
+    """
     engine = open_engine(settings.database_url, pool_size=settings.web_threads)
     signals = Signals(engine)
-    return Turnstile(settings, engine, signals, Executor(engine, signals))
+    readers = _open_readers(settings) or engine
+    return Turnstile(settings, engine, readers, signals, Executor(engine, signals))
+
+
+def _open_readers(settings: Settings) -> Engine | None:
+    if settings.read_database_url is None:
+        return None
+    if settings.embedded:
+        raise ValueError("READ_DATABASE_URL is for PostgreSQL; a SQLite file has no replica.")
+    return open_replica(settings.read_database_url, pool_size=settings.web_threads)

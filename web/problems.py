@@ -46,6 +46,11 @@ HTTP_RULES = {
     503: ("unavailable", "Not available at the moment"),
 }
 
+UNAVAILABLE_RULES = {
+    "not-caught-up": "The read models are behind",
+    "replica-unavailable": "The read replica does not answer",
+}
+
 logger = structlog.get_logger(__name__)
 
 
@@ -64,6 +69,10 @@ class InvalidFields(Exception):
 
 class NotCaughtUp(Exception):
     """The read models have not reached the position that the caller has seen."""
+
+
+class ReplicaUnavailable(Exception):
+    """The replica that queries are answered from does not answer."""
 
 
 def problem(
@@ -104,6 +113,7 @@ def register_problems(app: Flask) -> None:
     app.register_error_handler(BadRequest, _bad_request)
     app.register_error_handler(HTTPException, http_problem)
     app.register_error_handler(NotCaughtUp, _not_caught_up)
+    app.register_error_handler(ReplicaUnavailable, _replica_unavailable)
     for unavailable in (StoreUnavailable, OperationalError, PoolTimeout, RedisError, BrokerError):
         app.register_error_handler(unavailable, _unavailable)
     app.register_error_handler(StatementError, _unbindable)
@@ -126,6 +136,7 @@ def http_problem(error: HTTPException) -> Response:
 def known_rules() -> dict[str, tuple[int | None, str]]:
     """Every rule that can end a problem's `type`, with its status and title."""
     named = {rule: (status, title) for status, (rule, title) in HTTP_RULES.items()}
+    named |= {rule: (503, title) for rule, title in UNAVAILABLE_RULES.items()}
     return named | {cls.rule(): (_status_of_class(cls), cls.title) for cls in _rules(DomainError)}
 
 
@@ -162,7 +173,15 @@ def _bad_request(error: BadRequest) -> Response:
 
 
 def _not_caught_up(error: NotCaughtUp) -> Response:
-    return problem(503, "not-caught-up", "The read models are behind", str(error), headers=_RETRY)
+    return _unavailable_for_now("not-caught-up", str(error))
+
+
+def _replica_unavailable(error: ReplicaUnavailable) -> Response:
+    return _unavailable_for_now("replica-unavailable", str(error))
+
+
+def _unavailable_for_now(rule: str, detail: str) -> Response:
+    return problem(503, rule, UNAVAILABLE_RULES[rule], detail, headers=_RETRY)
 
 
 def _unavailable(error: Exception) -> Response:

@@ -7,10 +7,13 @@ import redis
 import structlog
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
 from application.composition import Turnstile
+from application.store import log
+from application.store.tables import events, log_head
 from projections.engine.status import status
 
 REDIS_TIMEOUT = 1.0
@@ -21,13 +24,16 @@ Check = dict[str, str]
 
 
 def check(turnstile: Turnstile) -> dict[str, Check]:
-    """Each check by name, with its `status` ("ok" or "error") and a few words.
+    """Each check by name, with its `status` ("ok", "warning" or "error") and a few words.
 
-    A read model that lags does not fail: it would take every process out at once.
+    A read model that lags does not fail: it would take every process out at once. Nor does a
+    replica that is silent: commands go on without it. One with another log does.
     """
-    checks = {"database": _outcome("database", lambda: _migrated(turnstile))}
+    checks = {"database": _outcome("database", lambda: _migrated(turnstile.engine))}
     if checks["database"]["status"] == "ok":
         checks["projections"] = _outcome("projections", lambda: _lag(turnstile))
+        if turnstile.has_replica:
+            checks["replica"] = _outcome("replica", lambda: _replica_lag(turnstile), "warning")
     if turnstile.settings.redis_url:
         checks["redis"] = _outcome("redis", lambda: _ping(str(turnstile.settings.redis_url)))
     return checks
@@ -37,18 +43,19 @@ class _NotReady(Exception):
     """Why not, in words for everybody."""
 
 
-def _outcome(name: str, look: Callable[[], str]) -> Check:
+def _outcome(name: str, look: Callable[[], str], silent: str = "error") -> Check:
+    """What `look` finds; `silent` is the status of what does not answer."""
     try:
         return {"status": "ok", "detail": look()}
     except _NotReady as reason:
         return {"status": "error", "detail": str(reason)}
     except (SQLAlchemyError, redis.RedisError, ValueError) as error:
         logger.error("web.not_ready", check=name, error=type(error).__name__)
-        return {"status": "error", "detail": "It does not answer."}
+        return {"status": silent, "detail": "It does not answer."}
 
 
-def _migrated(turnstile: Turnstile) -> str:
-    with turnstile.engine.connect() as connection:
+def _migrated(engine: Engine) -> str:
+    with engine.connect() as connection:
         at = MigrationContext.configure(connection).get_current_revision()
     if at != _latest_migration():
         raise _NotReady(f"At migration {at}, not {_latest_migration()}.")
@@ -59,6 +66,19 @@ def _lag(turnstile: Turnstile) -> str:
     with turnstile.engine.connect() as connection:
         behind = max((item["lag_events"] for item in status(connection)), default=0)
     return f"At most {behind} events behind."
+
+
+def _replica_lag(turnstile: Turnstile) -> str:
+    _migrated(turnstile.readers)
+    with turnstile.readers.connect() as connection:
+        end = connection.execute(select(log_head.c.position, log_head.c.hash)).one()
+    with turnstile.engine.connect() as connection:
+        behind = log.read_head(connection) - end.position
+        link = select(events.c.hash).where(events.c.position == end.position)
+        # The hash chain tells it from another box office, and from one that went its own way.
+        if end.position and connection.execute(link).scalar() != end.hash:
+            raise _NotReady("Its log is not ours: it is no replica of the database.")
+    return f"At position {end.position}, {behind} behind."
 
 
 def _ping(url: str) -> str:

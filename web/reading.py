@@ -6,8 +6,11 @@ from functools import wraps
 from typing import Any, TypeVar
 from uuid import UUID
 
+import structlog
 from flask import Response, request
 from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from application.store import log, signals
 from application.store.tables import tracking
@@ -15,12 +18,20 @@ from domain.errors import NotFound
 from projections.engine.read_model import ReadModel
 from web.current import turnstile
 from web.encoding import json_response
-from web.problems import BadRequest, NotCaughtUp
+from web.problems import BadRequest, NotCaughtUp, ReplicaUnavailable
 
 WAIT_SECONDS = 2.0
+POLL_SECONDS = 0.25
+REPLAY_SECONDS = 0.02
+"""Bells come from the primary; the replica has replayed what they announce a moment later."""
+ATTEMPTS = 3
+CANCELLED = ("40001", "40P01")
+"""SQLSTATEs of a query that stood in the way of replay: of a rebuild's swap, or of a vacuum."""
 
 T = TypeVar("T")
 View = Callable[..., Response]
+
+logger = structlog.get_logger(__name__)
 
 _position_form = re.compile(r"[0-9]{1,18}").fullmatch
 
@@ -29,27 +40,14 @@ def reads(*models: ReadModel) -> Callable[[Callable[..., Any]], View]:
     """Give the view a connection, once these models have seen what the caller has seen.
 
     The view returns what to answer with; its `version`, if it has one, becomes the `ETag`.
-    Without a model it reads the log itself.
+    Without a model it reads the log itself. Where there is a replica, it answers.
     """
-    names = [model.name for model in models]
+    return _answering([model.name for model in models], lambda: turnstile().readers)
 
-    def decorator(view: Callable[..., Any]) -> View:
-        @wraps(view)
-        def wrapper(*args: Any, **kwargs: Any) -> Response:
-            engine = turnstile().engine
-            _await_position(engine, names)
-            with engine.connect() as connection:
-                position = position_of(connection, names)
-                shown = view(connection, *args, **kwargs)
-            response = json_response(shown)
-            response.headers["Turnstile-Position"] = str(position)
-            if isinstance(shown, dict) and "version" in shown:
-                response.headers["ETag"] = f'"{shown["version"]}"'
-            return response
 
-        return wrapper
-
-    return decorator
+def reads_primary() -> Callable[[Callable[..., Any]], View]:
+    """The same for what has no position in the log to wait for: jobs and leases."""
+    return _answering([], lambda: turnstile().engine)
 
 
 def position_of(connection: Connection, names: list[str]) -> int:
@@ -68,18 +66,88 @@ def found(value: T | None, kind: str, wanted: UUID | str) -> T:
     return value
 
 
-def _await_position(engine: Engine, names: list[str]) -> None:
+def _answering(
+    names: list[str], engine_of: Callable[[], Engine]
+) -> Callable[[Callable[..., Any]], View]:
+    def decorator(view: Callable[..., Any]) -> View:
+        @wraps(view)
+        def wrapper(*args: Any, **kwargs: Any) -> Response:
+            engine, wanted = engine_of(), _wanted_position()
+
+            def ask() -> tuple[int, Any]:
+                if wanted is not None:
+                    _await_position(engine, names, wanted)
+                with engine.connect() as connection:
+                    position = position_of(connection, names)
+                    if wanted is not None:
+                        # Behind one address there may be several replicas.
+                        _require_reached(position >= wanted, wanted)
+                    return position, view(connection, *args, **kwargs)
+
+            position, shown = _patiently(ask) if engine is not turnstile().engine else ask()
+            response = json_response(shown)
+            response.headers["Turnstile-Position"] = str(position)
+            if isinstance(shown, dict) and "version" in shown:
+                response.headers["ETag"] = f'"{shown["version"]}"'
+            return response
+
+        return wrapper
+
+    return decorator
+
+
+def _wanted_position() -> int | None:
     given = request.environ.get("HTTP_TURNSTILE_POSITION")
     if given is None:
-        return
+        return None
     if not _position_form(given):
         raise BadRequest("Turnstile-Position is the position that a command answered with.")
-    wanted = int(given)
+    return int(given)
 
+
+def _await_position(engine: Engine, names: list[str], wanted: int) -> None:
     def reached() -> bool:
         with engine.connect() as connection:
             return position_of(connection, names) >= wanted
 
     bell = signals.READ_MODELS if names else signals.LOG
-    if not turnstile().signals.wait_until(bell, reached, WAIT_SECONDS):
+    poll = POLL_SECONDS if engine is turnstile().engine else REPLAY_SECONDS
+    _require_reached(turnstile().signals.wait_until(bell, reached, WAIT_SECONDS, poll), wanted)
+
+
+def _require_reached(reached: bool, wanted: int) -> None:
+    if not reached:
         raise NotCaughtUp(f"Position {wanted} is not reached yet; ask again.")
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """What the replica answers, asked again when it cancelled the query or its session.
+
+    A query changes nothing, so asking again is safe. Raises `ReplicaUnavailable`: the primary
+    does not step in, since the load that was kept away from it would then stop it, too.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return ask()
+        except (DBAPIError, PoolTimeout) as error:
+            if not _is_outage(error):
+                raise
+            logger.warning("replica.failed", attempt=attempt, error=str(error).split("\n")[0])
+            if not _is_passing(error):
+                break
+    raise ReplicaUnavailable(
+        "Queries are answered by a replica, which does not answer; commands are taken as usual."
+    )
+
+
+def _is_outage(error: DBAPIError | PoolTimeout) -> bool:
+    return not isinstance(error, DBAPIError) or (
+        isinstance(error, OperationalError) or error.connection_invalidated
+    )
+
+
+def _is_passing(error: DBAPIError | PoolTimeout) -> bool:
+    """Whether the next attempt, on another connection, is likely to get an answer."""
+    return isinstance(error, DBAPIError) and (
+        error.connection_invalidated or getattr(error.orig, "pgcode", None) in CANCELLED
+    )

@@ -12,6 +12,10 @@ WRITES = "turnstile_writes"
 BUSY_TIMEOUT_MS = 30_000
 POSTGRES_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=60s"
 """A process that is frozen in the middle of an append must not stop every other for ever."""
+REPLICA_OPTIONS = f"{POSTGRES_OPTIONS} -c default_transaction_read_only=on"
+REPLICA_CONNECT_SECONDS = 2
+REPLICA_SILENT_MS = 5_000
+"""A host that has vanished sends no refusal; without these a query waits for minutes."""
 
 
 def normal_url(url: str) -> URL:
@@ -29,11 +33,32 @@ def open_engine(url: str, *, pool_size: int = 10) -> Engine:
     parsed = normal_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, pool_size)
-    return create_engine(
+    return _postgres(parsed, pool_size, options=POSTGRES_OPTIONS)
+
+
+def open_replica(url: str, *, pool_size: int = 10) -> Engine:
+    """An engine that only reads, from a streaming replica; a silent one is given up soon.
+
+    Raises `ValueError` unless it is PostgreSQL.
+    """
+    parsed = normal_url(url)
+    if parsed.get_backend_name() != "postgresql":
+        raise ValueError("READ_DATABASE_URL names a streaming replica, which is PostgreSQL.")
+    return _postgres(
         parsed,
+        pool_size,
+        options=REPLICA_OPTIONS,
+        connect_timeout=REPLICA_CONNECT_SECONDS,
+        tcp_user_timeout=REPLICA_SILENT_MS,
+    )
+
+
+def _postgres(url: URL, pool_size: int, **arguments: Any) -> Engine:
+    return create_engine(
+        url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        connect_args={"options": POSTGRES_OPTIONS, "application_name": "turnstile"},
+        connect_args={"application_name": "turnstile", **arguments},
     )
 
 

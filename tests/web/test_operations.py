@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import migrations
-from application.composition import Turnstile, compose
+from application.composition import compose
 from application.settings import Settings
 from tests.web.conftest import BoxOffice
 from web import wsgi
@@ -40,8 +40,7 @@ def test_it_is_not_ready_without_its_database(tmp_path: Path):
 
 def with_redis(office: BoxOffice, url: str) -> BoxOffice:
     there = office.turnstile
-    settings = replace(there.settings, redis_url=url)
-    return BoxOffice(Turnstile(settings, there.engine, there.signals, there.executor))
+    return BoxOffice(replace(there, settings=replace(there.settings, redis_url=url)))
 
 
 def test_redis_counts_where_there_is_one(office: BoxOffice, redis_url: str):

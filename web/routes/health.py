@@ -27,7 +27,7 @@ def live() -> Response:
 def ready() -> Response:
     """Say whether the process can do its work"""
     checks: dict[str, Any] = readiness.check(turnstile())
-    failed = [name for name, check in checks.items() if check["status"] != "ok"]
+    failed = [name for name, check in checks.items() if check["status"] == "error"]
     if failed:
         said = f"Not ready: {', '.join(failed)}."
         return problem(503, "not-ready", "Not ready", said, checks=checks)

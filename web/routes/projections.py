@@ -10,7 +10,7 @@ from projections.engine.status import status
 from web.blueprint import Blueprint
 from web.current import turnstile
 from web.encoding import json_response
-from web.reading import found, reads
+from web.reading import found, reads_primary
 from web.schemas.common import Nothing
 from web.schemas.log import Job, Projections, ProjectionWithJob
 from workers.jobs import REBUILD, request_rebuild
@@ -19,7 +19,7 @@ blueprint = Blueprint("projections", "/api/v1/projections", "How the read models
 
 
 @blueprint.get("")
-@reads()
+@reads_primary()
 @blueprint.shows(Projections)
 def list_projections(connection: Connection) -> Any:
     """Show how far every read model is behind the log"""
@@ -27,7 +27,7 @@ def list_projections(connection: Connection) -> Any:
 
 
 @blueprint.get("/<name>")
-@reads()
+@reads_primary()
 @blueprint.shows(ProjectionWithJob)
 def get_projection(connection: Connection, name: str) -> Any:
     """Show how far a read model is, and the progress of its latest rebuild"""

@@ -1,6 +1,6 @@
 """Whether this process can do its work."""
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 
 class Live(Schema):
@@ -8,7 +8,11 @@ class Live(Schema):
 
 
 class Check(Schema):
-    status = fields.String(required=True)
+    status = fields.String(
+        required=True,
+        validate=validate.OneOf(("ok", "warning", "error")),
+        metadata={"description": "Not ready with an error; with a warning it is."},
+    )
     detail = fields.String(required=True)
 
 
