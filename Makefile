@@ -1,6 +1,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+BASELINE := .venv-baseline
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
@@ -10,7 +11,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format requirements clean
+.PHONY: help install demo test bench lint format requirements clean
 # A stamp of a failed installation must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -24,6 +25,9 @@ demo: $(VENV)/.installed ## Run a small festival on SQLite, nothing else needed 
 
 test: $(VENV)/.installed-dev ## Run the tests (ARGS="tests/domain -k refund" for some of them)
 	$(BIN)/pytest $(ARGS)
+
+bench: $(VENV)/.installed-dev $(BASELINE)/.installed ## Measure, beside what others do (ARGS=quick: under two minutes; ARGS=--help)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style, format, types and the direction of imports
 	$(BIN)/ruff check .
@@ -39,9 +43,10 @@ requirements: $(VENV)/.installed-dev ## Pin requirements*.txt again from require
 	$(COMPILE) $(ARGS) --output-file requirements.txt requirements.in
 	$(COMPILE) $(ARGS) --constraint requirements.txt --output-file requirements-dev.txt \
 		requirements.in requirements-dev.in
+	$(COMPILE) $(ARGS) --output-file benchmarks/baseline/requirements.txt benchmarks/baseline/requirements.in
 
 clean: ## Remove the environment, caches and build output
-	rm -rf $(VENV) .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(BASELINE) .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -63,3 +68,9 @@ $(VENV)/.installed-dev: requirements-dev.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --require-hashes -r requirements-dev.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	touch $(VENV)/.installed $@
+
+# What the benchmarks measure against needs another PostgreSQL driver than Turnstile.
+$(BASELINE)/.installed: benchmarks/baseline/requirements.txt | $(BIN)/python
+	$(PYTHON) -m venv $(BASELINE)
+	$(BASELINE)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r $<
+	touch $@
