@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 import migrations
+from application.logs import configure_logs
 from application.store.database import open_engine
 from tests import services
 
@@ -17,6 +18,9 @@ from tests import services
 settings.register_profile("turnstile", deadline=None, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("turnstile"), max_examples=2000)
 settings.load_profile("turnstile")
+
+# Without this, a failing batch prints every local variable.
+configure_logs("ERROR")
 
 SERVERS = {
     "TURNSTILE_TEST_POSTGRES": services.find_postgres,

@@ -105,6 +105,7 @@ def up(host: str | None, port: int | None) -> None:
     """
     _listen_on(host, port)
     with box_office(migrate=True) as turnstile, stopped_by_signals() as stop:
+        _require_free_port(turnstile.settings)
         where = f"http://{turnstile.settings.host}:{turnstile.settings.port}"
         err.print(f"Turnstile is at [bold]{where}[/bold], its API described at {where}/docs")
         if turnstile.settings.embedded:
@@ -124,6 +125,7 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
         os.environ["WEB_PROCESSES"] = str(processes)
     with box_office() as turnstile:
         settings = turnstile.settings
+    _require_free_port(settings)
     serving.serve(settings)
 
 
@@ -264,6 +266,12 @@ def _listen_on(host: str | None, port: int | None) -> None:
         os.environ["HOST"] = host
     if port is not None:
         os.environ["PORT"] = str(port)
+
+
+def _require_free_port(settings: Settings) -> None:
+    fault = serving.port_fault(settings.host, settings.port)
+    if fault is not None:
+        raise click.ClickException(f"{fault} Choose another with --port.")
 
 
 def _uuid(text: str) -> UUID:

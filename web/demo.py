@@ -80,17 +80,13 @@ def _settings(port: int | None) -> Settings:
 
 
 def _require_free(host: str, port: int) -> None:
-    try:
-        family = socket.getaddrinfo(host, port)[0][0]
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
+    fault = serving.port_fault(host, port)
+    if fault is not None:
         other = 8080 if port != 8080 else 8090
         raise click.ClickException(
-            f"Nothing can listen on {host}:{port}: {error.strerror}. Choose another port with "
+            f"{fault} Choose another port with "
             f'make demo ARGS="--port {other}" (or turnstile demo --port {other}).'
-        ) from None
+        )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Running the parts of the box office, each in its process or all as threads of one."""
 
 import multiprocessing
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,18 @@ from workers.supervisor import end_with
 STOP_SECONDS = 10
 
 Part = Callable[[threading.Event], Any]
+
+
+def port_fault(host: str, port: int) -> str | None:
+    """Why nothing can listen there; None when it is free."""
+    try:
+        family = socket.getaddrinfo(host, port)[0][0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return f"Nothing can listen on {host}:{port}: {error.strerror}."
+    return None
 
 
 def serve(settings: Settings) -> None:

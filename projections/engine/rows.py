@@ -1,12 +1,25 @@
 """The rows that a batch of events touches: loaded at once, changed in memory, written at once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, delete, select, tuple_
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    Connection,
+    Table,
+    and_,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+)
 
 from application.store.bulk import insert_rows, upsert_rows
+from application.store.database import is_postgres
 
 SLICE = 300
 Key = tuple[Any, ...]
@@ -43,13 +56,11 @@ class _TableRows:
 
     def load(self, connection: Connection, keys: Iterable[Key]) -> None:
         wanted = [key for key in keys if key not in self.rows]
-        for start in range(0, len(wanted), SLICE):
-            found = connection.execute(_lookup(self.physical, wanted[start : start + SLICE]))
-            for values in found:
-                row = self.make(dict(zip(self.names, values, strict=True)))
-                key = self.key_of(row)
-                self.rows[key] = row
-                self.loaded[key] = tuple(values)
+        for values in _look_up(connection, self.physical, wanted):
+            row = self.make(dict(zip(self.names, values, strict=True)))
+            key = self.key_of(row)
+            self.rows[key] = row
+            self.loaded[key] = tuple(values)
         for key in wanted:
             self.rows.setdefault(key, None)
 
@@ -164,8 +175,29 @@ def _default(column: Column[Any]) -> Callable[[], Any]:
     return lambda: value
 
 
-def _lookup(table: Table, keys: list[Key]) -> Any:
-    return select(table).where(_among(table, keys))
+def _look_up(connection: Connection, table: Table, keys: list[Key]) -> Iterator[Any]:
+    """The rows with these keys: all in one statement on PostgreSQL, where arrays have no limit."""
+    if not keys:
+        return
+    if is_postgres(connection):
+        yield from connection.execute(_joined(table, keys))
+        return
+    for start in range(0, len(keys), SLICE):
+        yield from connection.execute(
+            select(table).where(_among(table, keys[start : start + SLICE]))
+        )
+
+
+def _joined(table: Table, keys: list[Key]) -> Any:
+    columns = list(table.primary_key)
+    arrays = [
+        cast(literal(list(values), ARRAY(column.type)), ARRAY(column.type))
+        for column, values in zip(columns, zip(*keys, strict=True), strict=True)
+    ]
+    names = [f"key_{number}" for number in range(len(columns))]
+    wanted = func.unnest(*arrays).table_valued(*names).render_derived(name="wanted")
+    same = [column == wanted.c[name] for column, name in zip(columns, names, strict=True)]
+    return select(table).join(wanted, and_(*same))
 
 
 def _removal(table: Table, keys: list[Key]) -> Any:

@@ -19,8 +19,8 @@ def status(connection: Connection) -> list[dict[str, Any]]:
     `lag_seconds` is the age of the oldest event not taken yet, by when it was recorded;
     `rebuild_position` is null unless a rebuild runs.
     """
-    head = log.read_head(connection)
     at = {row.name: row.position for row in connection.execute(select(tracking))}
+    head = log.read_head(connection)  # after the positions, so that nothing is ahead of it
     held = leases.holders(connection)
     waiting = _parked(connection)
     return [

@@ -315,6 +315,19 @@ def test_when_the_replica_goes_down_queries_say_so_and_sales_go_on():
         }
 
 
+def test_when_the_primary_goes_down_queries_go_on(
+    replicated: BoxOffice, order: Json, settings: Settings
+):
+    nobody_there = make_url(settings.database_url).set(port=1).render_as_string()
+    turnstile = compose(replace(settings, database_url=nobody_there))
+    office = BoxOffice(turnstile)
+    assert seen(office, f"/api/v1/orders/{order['id']}", order).json["status"] == "paid"
+    ada = {"name": "Ada Lovelace", "email": "ada@example.org", "country": "GB"}
+    assert office.send("POST", "/api/v1/customers", json=ada).status_code == 503
+    assert office.send("GET", "/health/ready").status_code == 503
+    turnstile.close()
+
+
 def test_readiness_tells_how_far_the_replica_is_behind(replicated: BoxOffice, order: Json):
     def said() -> Any:
         return replicated.send("GET", "/health/ready").json["checks"]["replica"]
