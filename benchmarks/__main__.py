@@ -36,7 +36,7 @@ BENCHMARKS = {
     "on_sale": Benchmark(
         "orders and check-ins over HTTP, beside PostgreSQL's own hot row",
         lambda _: on_sale.run(seconds=10, rounds=5),
-        lambda _: on_sale.run(seconds=2, rounds=1),
+        lambda _: on_sale.run(seconds=1, rounds=1),
     ),
     "appends": Benchmark(
         "appends from 16 threads, beside eventsourcing's recorder",
@@ -46,7 +46,7 @@ BENCHMARKS = {
     "catching_up": Benchmark(
         "one read model from the first event on, beside eventsourcing's runner",
         lambda histories: catching_up.run(histories, 200_000, 20_000, rounds=3),
-        lambda histories: catching_up.run(histories, 10_000, 4_000, rounds=1),
+        lambda histories: catching_up.run(histories, 10_000, 2_000, rounds=1),
     ),
     "rebuilding": Benchmark(
         "all read models by two workers, beside reading the log",
@@ -56,12 +56,12 @@ BENCHMARKS = {
     "visibility": Benchmark(
         "from commit to query at 300 orders a second",
         lambda _: visibility.run(seconds=30, rate=300),
-        lambda _: visibility.run(seconds=4, rate=300),
+        lambda _: visibility.run(seconds=3, rate=300),
     ),
     "queries": Benchmark(
         "every query over HTTP at growing logs, beside its SELECT",
         lambda histories: queries.run(histories, SIZES, requests=400),
-        lambda histories: queries.run(histories, QUICK_SIZES, requests=30),
+        lambda histories: queries.run(histories, QUICK_SIZES, requests=20),
     ),
     "cold": Benchmark(
         "the first order of a process, on events that sold much and little",

@@ -13,7 +13,7 @@ from benchmarks.scenes import TICKETS_PER_ORDER, customers, event_on_sale
 from benchmarks.servers import box_office, fresh_database, web
 from domain.ids import uuid7
 
-CONNECTIONS = 6
+CONNECTIONS = 16
 EVERY = 5
 """One order in so many is looked up; the others only keep the rate."""
 
