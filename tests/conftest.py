@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 import migrations
-from application.logs import configure_logs
 from application.store.database import open_engine
 from tests import services
 
@@ -19,8 +19,14 @@ settings.register_profile("turnstile", deadline=None, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("turnstile"), max_examples=2000)
 settings.load_profile("turnstile")
 
-# Without this, a failing batch prints every local variable.
-configure_logs("ERROR")
+# By default structlog prints every local variable with a traceback.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(),
+    ]
+)
 
 SERVERS = {
     "TURNSTILE_TEST_POSTGRES": services.find_postgres,

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask
 from granian import Granian
 from granian.constants import Interfaces
+from waitress import wasyncore
 from waitress.server import create_server
 
 from application.composition import Turnstile
@@ -21,6 +22,7 @@ from workers.jobs import jobs_of
 from workers.supervisor import end_with
 
 STOP_SECONDS = 10
+LOOK_SECONDS = 0.5
 
 Part = Callable[[threading.Event], Any]
 
@@ -80,15 +82,17 @@ def embedded_parts(turnstile: Turnstile) -> dict[str, Part]:
 
 def _serve_in_thread(turnstile: Turnstile, stop: threading.Event) -> None:
     settings = turnstile.settings
+    sockets: dict[int, Any] = {}
     server = create_server(
         create_app(turnstile),
+        map=sockets,
         host=settings.host,
         port=settings.port,
         threads=settings.web_threads,
         ident=None,
     )
-    acceptor = threading.Thread(target=server.run, name="acceptor", daemon=True)
-    acceptor.start()
-    stop.wait()
-    server.close()
+    while not stop.is_set():
+        wasyncore.loop(timeout=LOOK_SECONDS, map=sockets, count=1)
     server.task_dispatcher.shutdown(timeout=STOP_SECONDS)
+    wasyncore.loop(timeout=0.0, map=sockets, count=len(sockets))  # the last answers go out
+    wasyncore.close_all(sockets)
