@@ -27,9 +27,9 @@ _etag_form = re.compile(r'\s*(?:W/)?"(\d{1,9})"\s*').fullmatch
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
 
-def create(use_case: UseCase, present: Present, **arguments: Any) -> Response:
-    """Run a command that makes what the collection at this path lists."""
-    answer = _run(use_case, present, None, arguments)
+def create(use_case: UseCase, present: Present, makes: UUID, **arguments: Any) -> Response:
+    """Run a command that makes what the collection at this path lists, under a new id."""
+    answer = _run(use_case, present, None, arguments, makes=makes)
     return _respond(answer, 201, ("Location", f"{request.path}/{answer.body['id']}"))
 
 
@@ -60,6 +60,7 @@ def _run(
     arguments: dict[str, Any],
     keys: Sequence[Key] = (),
     at: datetime | None = None,
+    makes: UUID | None = None,
 ) -> Answer:
     environ = request.environ
     expected = None
@@ -76,6 +77,7 @@ def _run(
             tuple(keys),
             target if expected is not None else None,
             expected,
+            makes,
         )
     )
 

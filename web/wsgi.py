@@ -4,6 +4,7 @@ from flask import Flask
 
 from application.composition import compose
 from application.logs import configure_logs
+from application.runtime import collect_rarely
 from application.settings import Settings
 from web.app import create_app
 
@@ -11,4 +12,6 @@ from web.app import create_app
 def application() -> Flask:
     """The application of this process, as the environment configures it."""
     configure_logs()
-    return create_app(compose(Settings.from_environment()))
+    app = create_app(compose(Settings.from_environment()))
+    collect_rarely()
+    return app

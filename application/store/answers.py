@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
-from sqlalchemy import BindParameter, Connection, bindparam, delete, select
+from sqlalchemy import BindParameter, Connection, CursorResult, bindparam, delete, select
 
-from application.store.bulk import insert_rows
+from application.store.database import is_postgres
 from application.store.tables import idempotency
 from application.store.work import Answer, Key
+from application.store.writes import Writes
 from domain import errors
 from domain.errors import Conflict, DomainError
 
@@ -50,10 +52,9 @@ def find(connection: Connection, keys: Sequence[Key]) -> dict[tuple[str, str], K
     now = datetime.now(UTC)
     found, expired = {}, []
     for start in range(0, len(keys), SLICE):
-        ids = [key.id for key in keys[start : start + SLICE]]
-        for row in connection.execute(_KEPT, {"ids": ids}):
+        for row in _select(connection, [key.id for key in keys[start : start + SLICE]]):
             if row.expires_at is not None and row.expires_at <= now:
-                expired.append(row.id)
+                expired.append(UUID(str(row.id)))
                 continue
             answer = msgspec.json.decode(row.answer, type=StoredAnswer)
             found[row.scope, row.key] = KeptAnswer(row.fingerprint, answer)
@@ -62,7 +63,15 @@ def find(connection: Connection, keys: Sequence[Key]) -> dict[tuple[str, str], K
     return found
 
 
-def keep(connection: Connection, new: Iterable[tuple[Key, StoredAnswer]]) -> None:
+def _select(connection: Connection, ids: list[UUID]) -> CursorResult[Any]:
+    """The rows with these ids. Almost always there are none, and this runs in every batch, so
+    PostgreSQL gets plain SQL: a tenth of the price of an expanding IN."""
+    if is_postgres(connection):
+        return connection.exec_driver_sql(_KEPT_SQL, ([value.hex for value in ids],))
+    return connection.execute(_KEPT, {"ids": ids})
+
+
+def keep(writes: Writes, new: Iterable[tuple[Key, StoredAnswer]]) -> None:
     """Keep each answer under its key."""
     now = datetime.now(UTC)
     rows = [
@@ -77,8 +86,7 @@ def keep(connection: Connection, new: Iterable[tuple[Key, StoredAnswer]]) -> Non
         )
         for key, answer in new
     ]
-    if rows:
-        insert_rows(connection, idempotency, rows)
+    writes.insert(idempotency, rows)
 
 
 def forget_expired(connection: Connection) -> int:
@@ -99,3 +107,4 @@ def _named_rules(base: type[DomainError]) -> dict[str, type[DomainError]]:
 _RULES = _named_rules(errors.DomainError)
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _KEPT = select(idempotency).where(idempotency.c.id.in_(_IDS))
+_KEPT_SQL = "SELECT * FROM idempotency WHERE id = ANY(%s::uuid[])"

@@ -49,6 +49,12 @@ class Batch:
         for stream_id in missing:
             self.touched[stream_id] = loaded[stream_id].version if stream_id in loaded else 0
 
+    def assume_new(self, stream_ids: Iterable[UUID]) -> None:
+        """Look nothing up under these ids; should one exist, the append is refused."""
+        for stream_id in stream_ids:
+            if stream_id not in self.aggregates:
+                self.touched.setdefault(stream_id, 0)
+
     def fetch(self, stream_id: UUID) -> Aggregate | None:
         """The aggregate as this batch sees it; None when it does not exist."""
         if stream_id in self.undone:

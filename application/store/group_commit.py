@@ -27,6 +27,7 @@ from application.store.database import is_postgres, writing
 from application.store.signals import LOG, Signals
 from application.store.snapshots import keep_snapshots
 from application.store.work import Answer, Command, Key, Work
+from application.store.writes import writes_to
 from domain.errors import AlreadyExists, DomainError, IdempotencyKeyReused
 
 LARGEST_BATCH = 256
@@ -226,6 +227,7 @@ class Executor:
     def _decide_all(self, batch: Batch, commands: list[Command]) -> tuple[list[_Decided], _Fresh]:
         keys = [key for command in commands for key in command.keys]
         kept = answers.find(batch.connection, keys)
+        batch.assume_new(command.makes for command in commands if command.makes is not None)
         batch.prefetch(stream_id for command in commands for stream_id in command.ids())
         fresh: _Fresh = {}
         decided = []
@@ -269,11 +271,12 @@ class Executor:
             return position, position
         head = head or self._lock(batch)
         first = head.position + 1
-        if batch.entries:
-            head = log.append(batch.connection, head, batch.entries, datetime.now(UTC))
-            keep_snapshots(batch.connection, batch.due_for_snapshot())
-            self._signals.announce(batch.connection, LOG)
-        answers.keep(batch.connection, _to_keep(fresh, first, head.position))
+        with writes_to(batch.connection) as writes:
+            if batch.entries:
+                head = log.write(writes, head, batch.entries, datetime.now(UTC))
+                self._signals.announce(writes, LOG)
+            answers.keep(writes, _to_keep(fresh, first, head.position))
+        keep_snapshots(batch.connection, batch.due_for_snapshot())
         BATCHES.inc()
         return first, head.position
 

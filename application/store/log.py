@@ -11,10 +11,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select
 
-from application.store.bulk import insert_rows
-from application.store.tables import events, log_head
+from application.store.database import is_postgres
+from application.store.tables import events
+from application.store.writes import Writes, writes_to
 
 GENESIS = bytes(32)
 _encode = msgspec.json.Encoder().encode
@@ -62,13 +63,15 @@ def chained_hash(previous: bytes, entry: Entry) -> bytes:
 
 def lock_head(connection: Connection) -> Head:
     """Become the only writer until the transaction ends."""
-    row = connection.execute(_HEAD.with_for_update()).one()
-    return Head(row.position, bytes(row.hash))
+    for_update = " FOR UPDATE" if is_postgres(connection) else ""
+    position, digest = connection.exec_driver_sql(_HEAD_SQL + for_update).one()
+    return Head(position, bytes(digest))
 
 
 def read_head(connection: Connection) -> int:
     """The last position; 0 while the log is empty."""
-    return connection.execute(_HEAD).one().position  # type: ignore[no-any-return]
+    position: int = connection.exec_driver_sql(_HEAD_SQL).one()[0]
+    return position
 
 
 def append(
@@ -79,6 +82,12 @@ def append(
     Raises `sqlalchemy.exc.IntegrityError` when a stream has one of the versions already, and
     `ValueError` for a time without a zone.
     """
+    with writes_to(connection) as writes:
+        return write(writes, head, new, recorded_at)
+
+
+def write(writes: Writes, head: Head, new: Sequence[NewEntry], recorded_at: datetime) -> Head:
+    """The same among other writes."""
     chain = head.hash
     recorded_at = _in_utc(recorded_at)
     rows = []
@@ -87,8 +96,8 @@ def append(
         chain = chained_hash(chain, entry)
         rows.append((*entry[:-1], chain))
     moved = Head(head.position + len(rows), chain)
-    insert_rows(connection, events, rows)
-    connection.execute(update(log_head).values(position=moved.position, hash=moved.hash))
+    writes.insert(events, rows)
+    writes.run("UPDATE log_head SET position = %s, hash = %s", moved.position, moved.hash)
     return moved
 
 
@@ -145,7 +154,7 @@ def _in_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-_HEAD = select(log_head.c.position, log_head.c.hash)
+_HEAD_SQL = "SELECT position, hash FROM log_head"
 _ENTRIES = select(*(events.c[name] for name in Entry._fields[:-1]))
 _STREAMS = _ENTRIES.where(events.c.stream_id.in_(bindparam("ids", expanding=True))).order_by(
     events.c.stream_id, events.c.version

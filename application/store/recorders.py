@@ -20,6 +20,7 @@ from application.store import log
 from application.store.database import open_engine, writing
 from application.store.signals import LOG, Signals
 from application.store.tables import snapshots, tracking
+from application.store.writes import writes_to
 
 R = TypeVar("R", bound="_Recorder")
 
@@ -144,8 +145,9 @@ class StreamRecorder(_Recorder, library.AggregateRecorder):
             new = [_new_entry(event, now) for event in stored_events]
             head = log.lock_head(connection)
             if new:
-                log.append(connection, head, new, now)
-                self.signals.announce(connection, LOG)
+                with writes_to(connection) as writes:
+                    log.write(writes, head, new, now)
+                    self.signals.announce(writes, LOG)
             if moved is not None:
                 _move(connection, moved)
         self.signals.ring(LOG)

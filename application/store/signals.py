@@ -13,9 +13,10 @@ from typing import Any
 
 import psycopg2
 import structlog
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine
 
 from application.store.database import is_postgres
+from application.store.writes import Writes
 
 CHANNEL = "turnstile"
 LOG = "log"
@@ -57,10 +58,10 @@ class Signals:
         self._closed = threading.Event()
         self.bells = {LOG: Bell(), READ_MODELS: Bell()}
 
-    def announce(self, connection: Connection, bell: str) -> None:
-        """Ring `bell` in all processes once the transaction of `connection` commits."""
-        if is_postgres(connection):
-            connection.execute(text("SELECT pg_notify(:c, :b)"), {"c": CHANNEL, "b": bell})
+    def announce(self, writes: Writes, bell: str) -> None:
+        """Ring `bell` in all processes once the transaction of these writes commits."""
+        if writes.on_postgres:
+            writes.run("SELECT pg_notify(%s, %s)", CHANNEL, bell)
 
     def ring(self, bell: str) -> None:
         """Ring `bell` in this process."""

@@ -93,6 +93,7 @@ class Command:
     raises leaves no trace; an error that it returns is reported as well, but what was saved
     before stays: evidence of the attempt.
 
+    `makes` is an id that was made for this command, so that nothing need be looked up.
     `expected_version` is the version of `target` that the caller acted on. `present` makes the
     answer's body, at once, because the aggregate lives on in the cache.
     """
@@ -104,6 +105,7 @@ class Command:
     keys: tuple[Key, ...] = ()
     target: UUID | None = None
     expected_version: int | None = None
+    makes: UUID | None = None
 
     @property
     def name(self) -> str:
@@ -111,8 +113,12 @@ class Command:
         return getattr(self.decide, "__name__", type(self.decide).__name__)
 
     def ids(self) -> list[UUID]:
-        """The ids among the arguments: what the command is likely to load."""
-        return [value for value in self.arguments.values() if isinstance(value, UUID)]
+        """The ids among the arguments that may exist: what the command is likely to load."""
+        return [
+            value
+            for value in self.arguments.values()
+            if isinstance(value, UUID) and value != self.makes
+        ]
 
 
 @dataclass

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
 
 from domain.aggregate import Fact
-from projections.engine.parking import park, parked_streams
+from projections.engine.parking import park, parked_streams, parked_streams_of
 from projections.engine.read_model import ReadModel
 from projections.engine.rows import Rehearsal, Rows
 
@@ -40,6 +41,22 @@ def apply(
         target.take(mine)
 
 
+def apply_together(
+    connection: Connection, models: Sequence[ReadModel], facts: Sequence[Fact]
+) -> None:
+    """The same for several live models, where nothing is likely to fail: no savepoints.
+
+    Any error is raised; the caller's transaction must then be given up, and each model take
+    the facts with `apply`.
+    """
+    waiting = parked_streams_of(connection, [model.name for model in models])
+    for model in models:
+        mine = [fact for fact in facts if type(fact) in model.handlers]
+        if mine:
+            target = _Target(connection, model, live_tables(model), model.name)
+            target.take_together(mine, waiting[model.name])
+
+
 @dataclass(frozen=True)
 class _Target:
     """What a batch is applied to."""
@@ -54,7 +71,7 @@ class _Target:
         fails on its own: it is parked, with what follows on its stream."""
         try:
             with self.connection.begin_nested():
-                self._take_together(facts)
+                self.take_together(facts, parked_streams(self.connection, self.name))
         except Exception as error:
             if not _lies_in_events(error):
                 raise
@@ -65,8 +82,8 @@ class _Target:
                 self.take(facts[:middle])
                 self.take(facts[middle:])
 
-    def _take_together(self, facts: Sequence[Fact]) -> None:
-        waiting = parked_streams(self.connection, self.name)
+    def take_together(self, facts: Sequence[Fact], waiting: dict[UUID, str]) -> None:
+        """Take them at once; those of streams that wait are parked behind them."""
         taken = [fact for fact in facts if fact.originator_id not in waiting]
         rows = Rows(self.connection, self.tables)
         rows.prefetch(self._rehearse(taken))

@@ -19,6 +19,7 @@ from application.store import log
 from application.store.database import is_postgres, writing
 from application.store.signals import READ_MODELS
 from application.store.tables import tracking
+from application.store.writes import writes_to
 from domain.aggregate import Fact
 from projections.engine import leases, parking
 from projections.engine.applying import apply
@@ -116,7 +117,8 @@ def _swap(turnstile: Turnstile, shadow: "_Shadow", position: int) -> Rebuilt:
             with writing(turnstile.engine) as connection:
                 shadow.keep_lease(connection)
                 rebuilt = shadow.swap_in(connection, position)
-                turnstile.signals.announce(connection, READ_MODELS)
+                with writes_to(connection) as writes:
+                    turnstile.signals.announce(writes, READ_MODELS)
         except OperationalError as error:
             logger.info("rebuild.swap_waits", read_model=shadow.model.name, error=str(error.orig))
             time.sleep(SWAP_PAUSE)

@@ -36,8 +36,13 @@ EXAMPLE = {"name": "Ada Lovelace", "email": "ada@example.org", "country": "GB"}
 @blueprint.records(RecordedCustomer, 201)
 def register_customer(body: dict[str, Any]) -> Response:
     """Register a customer"""
+    new_id = uuid7()
     return create(
-        use_cases.register_customer, show_customer, customer_id=uuid7(), profile=Profile(**body)
+        use_cases.register_customer,
+        show_customer,
+        makes=new_id,
+        customer_id=new_id,
+        profile=Profile(**body),
     )
 
 

@@ -59,8 +59,14 @@ def create_event(body: dict[str, Any]) -> Response:
     body["organizer"].setdefault("id", uuid7())
     details = Details(**_renamed(body))
     offers = [(uuid7(), Terms(**priced(kind, details.currency))) for kind in kinds]
+    new_id = uuid7()
     return create(
-        events.create_event, show_event, event_id=uuid7(), details=details, ticket_types=offers
+        events.create_event,
+        show_event,
+        makes=new_id,
+        event_id=new_id,
+        details=details,
+        ticket_types=offers,
     )
 
 

@@ -43,10 +43,12 @@ EXAMPLE = {
 @blueprint.records(RecordedOrder, 201)
 def place_order(body: dict[str, Any]) -> Response:
     """Hold tickets until they are paid; a free order is paid at once"""
+    new_id = uuid7()
     return create(
         use_cases.place_order,
         show_order,
-        order_id=uuid7(),
+        makes=new_id,
+        order_id=new_id,
         event_id=body["event_id"],
         customer_id=body["customer_id"],
         wishes=[Wish(**line) for line in body["lines"]],

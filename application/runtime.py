@@ -1,0 +1,18 @@
+"""How the interpreter of a long-running process is set up."""
+
+import gc
+
+YOUNG, MIDDLE, OLD = 50_000, 20, 50
+"""Allocations before the youngest objects are looked through, and how often the older ones."""
+
+
+def collect_rarely() -> None:
+    """Let the garbage collector leave alone what has been loaded, and look less often.
+
+    A full collection walks through every cached aggregate while all requests wait: measured,
+    it made the slowest hundredth of orders take 120 ms instead of 50. Reference counts free
+    what requests leave behind; cycles are rare.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG, MIDDLE, OLD)
