@@ -7,12 +7,15 @@ from uuid import UUID
 
 import msgspec
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from application.importing import Summary
 
 out = Console()
 _is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+INDENT = 27
 SHORT_TIME = "%Y-%m-%d %H:%M:%S"
 
 
@@ -39,17 +42,10 @@ def timeline(
     at: datetime | None,
 ) -> None:
     """Everything recorded of it, oldest first; what lies after the moment asked for is dimmed."""
-    table = Table(title=f"{kind} {aggregate_id}", title_justify="left", box=None, pad_edge=False)
-    for name in ("version", "position"):
-        table.add_column(name, justify="right")
-    for name in ("happened (UTC)", "what"):
-        table.add_column(name, no_wrap=True)
-    for name in ("who", "data"):
-        table.add_column(name, overflow="fold")
+    out.print(f"[bold]{kind} {aggregate_id}[/bold], by when it happened (UTC)\n", highlight=False)
     for item in recorded:
         after = then is not None and _is_after(item, then, at)
-        table.add_row(*_cells(item), style="dim" if after else None)
-    out.print(table)
+        _print_item(item, "dim" if after else "")
     if then is not None:
         out.print(f"\n[bold]As of version {then['version']}[/bold]")
         out.print_json(as_json(then))
@@ -81,16 +77,16 @@ def _is_after(item: dict[str, Any], then: dict[str, Any], at: datetime | None) -
     return bool(item["version"] > then["version"])
 
 
-def _cells(item: dict[str, Any]) -> tuple[str, ...]:
+def _print_item(item: dict[str, Any], style: str) -> None:
+    """One line for what happened, and its data below, indented."""
+    moment = item["occurred_at"].strftime(SHORT_TIME)
+    line = Text(f"{item['version']:>4}  {moment}  ", style=style)
+    line.append(item["what"], style=f"{style} bold")
+    line.append(f"  by {item['who'] or 'nobody'}, position {item['position']}", style="dim")
+    out.print(line, no_wrap=True, overflow="ellipsis")
     data = ", ".join(f"{key}: {_brief(value)}" for key, value in item["data"].items())
-    return (
-        str(item["version"]),
-        str(item["position"]),
-        item["occurred_at"].strftime(SHORT_TIME),
-        item["what"],
-        item["who"] or "",
-        data,
-    )
+    if data:
+        out.print(Padding(Text(data, style=style or "cyan"), (0, 0, 0, INDENT)))
 
 
 def _brief(value: Any) -> str:
