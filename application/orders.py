@@ -8,7 +8,7 @@ from uuid import UUID
 from application.store.work import Work
 from domain.customer import Customer
 from domain.errors import AlreadyExists, DomainError, InvalidOrder
-from domain.event import Event
+from domain.event import Event, Quantities
 from domain.ids import new_secret, uuid7
 from domain.order import Line, Order, Sale
 from domain.ticket import Ticket
@@ -51,30 +51,16 @@ def place_order(
     customer.require_not_erased()
     if work.find(Order, order_id) is not None:
         raise AlreadyExists(f"There is an order {order_id} already.")
-    quantities = {wish.ticket_type_id: wish.quantity for wish in wishes}
-    if len(quantities) != len(wishes):
-        raise InvalidOrder("Each ticket type has one line.")
-    if any(wish.ticket_ids and len(wish.ticket_ids) != wish.quantity for wish in wishes):
-        raise InvalidOrder("A line has as many ticket ids as tickets.")
-    event.hold(order_id, quantities, work.now)
-    order = Order.place(
-        order_id,
-        Sale(
-            event_id=event_id,
-            customer_id=customer_id,
-            country=customer.profile.country,
-            payment_method=payment_method,
-            currency=event.details.currency,
-        ),
-        [
-            Line(
-                wish.ticket_type_id, event.ticket_type(wish.ticket_type_id).terms.price, wish.ids()
-            )
-            for wish in wishes
-        ],
-        work.now + hold,
-        work.now,
+    event.hold(order_id, _quantities(wishes), work.now)
+    sale = Sale(
+        event_id=event_id,
+        customer_id=customer_id,
+        country=customer.profile.country,
+        payment_method=payment_method,
+        currency=event.details.currency,
     )
+    lines = [_line(event, wish) for wish in wishes]
+    order = Order.place(order_id, sale, lines, work.now + hold, work.now)
     work.save(event, order)
     if order.total == 0:
         _settle(work, order, event, Payment(FREE))
@@ -117,6 +103,20 @@ def refund_order(
         ticket.void(reason or "refunded", work.now)
     work.save(order, event, *tickets)
     return order
+
+
+def _quantities(wishes: Sequence[Wish]) -> Quantities:
+    quantities = {wish.ticket_type_id: wish.quantity for wish in wishes}
+    if len(quantities) != len(wishes):
+        raise InvalidOrder("Each ticket type has one line.")
+    if any(wish.ticket_ids and len(wish.ticket_ids) != wish.quantity for wish in wishes):
+        raise InvalidOrder("A line has as many ticket ids as tickets.")
+    return quantities
+
+
+def _line(event: Event, wish: Wish) -> Line:
+    price = event.ticket_type(wish.ticket_type_id).terms.price
+    return Line(wish.ticket_type_id, price, wish.ids())
 
 
 def _settle(work: Work, order: Order, event: Event, payment: Payment) -> DomainError | None:

@@ -24,15 +24,14 @@ from sqlalchemy import (
 
 from application.store.tables import UTCDateTime
 from domain.aggregate import Fact
-from domain.customer import Customer
-from domain.event import Event
 from domain.money import to_decimal
 from domain.order import Order
+from projections.copied_names import CopiedNames
 from projections.engine.read_model import Handler, ReadModel
 from projections.engine.rows import Rows
 from projections.engine.tables import metadata
 from projections.paging import page
-from projections.words import found_by, replace_words, word_table
+from projections.words import found_by
 
 orders = Table(
     "orders",
@@ -95,54 +94,12 @@ order_refunds = Table(
     Index("ix_order_refunds_order_id", "order_id", "id"),
 )
 
-order_customers = Table(
-    "order_customers",
-    metadata,
-    Column("customer_id", Uuid, primary_key=True),
-    Column("name", Text, nullable=False, default=""),
-    Column("email", Text, nullable=False, default=""),
+names = CopiedNames(
+    customers="order_customers",
+    words="order_customer_words",
+    events="order_events",
+    ticket_types="order_ticket_types",
 )
-
-order_customer_words = word_table("order_customer_words")
-
-order_events = Table(
-    "order_events",
-    metadata,
-    Column("event_id", Uuid, primary_key=True),
-    Column("title", Text, nullable=False, default=""),
-)
-
-order_ticket_types = Table(
-    "order_ticket_types",
-    metadata,
-    Column("ticket_type_id", Uuid, primary_key=True),
-    Column("name", Text, nullable=False, default=""),
-)
-
-
-def event_named(rows: Rows, event: Event.Drafted | Event.Changed) -> None:
-    rows.of(order_events, event_id=event.originator_id).title = event.details.title
-
-
-def ticket_type_named(rows: Rows, event: Event.TicketTypeAdded | Event.TicketTypeChanged) -> None:
-    rows.of(order_ticket_types, ticket_type_id=event.ticket_type_id).name = event.terms.name
-
-
-def customer_known(rows: Rows, event: Customer.Registered | Customer.Changed) -> None:
-    name, email = event.profile.name, event.profile.email
-    _name_customer(rows, event.originator_id, name, email, found_by=(name, email))
-
-
-def customer_erased(rows: Rows, event: Customer.Erased) -> None:
-    _name_customer(rows, event.originator_id, "erased", "", found_by=())
-
-
-def _name_customer(
-    rows: Rows, customer_id: UUID, name: str, email: str, found_by: tuple[str, ...]
-) -> None:
-    row = rows.of(order_customers, customer_id=customer_id)
-    replace_words(rows, order_customer_words, customer_id, (row.name, row.email), found_by)
-    row.name, row.email = name, email
 
 
 def placed(rows: Rows, event: Order.Placed) -> None:
@@ -220,13 +177,7 @@ def refunded(rows: Rows, event: Order.Refunded) -> None:
 
 
 HANDLERS: dict[type[Fact], Handler] = {
-    Event.Drafted: event_named,
-    Event.Changed: event_named,
-    Event.TicketTypeAdded: ticket_type_named,
-    Event.TicketTypeChanged: ticket_type_named,
-    Customer.Registered: customer_known,
-    Customer.Changed: customer_known,
-    Customer.Erased: customer_erased,
+    **names.handlers,
     Order.Placed: placed,
     Order.Paid: paid,
     Order.PaymentRefused: payment_refused,
@@ -241,10 +192,7 @@ ORDERS = ReadModel(
         order_tickets,
         order_payments,
         order_refunds,
-        order_customers,
-        order_customer_words,
-        order_events,
-        order_ticket_types,
+        *names.tables,
     ),
     handlers=HANDLERS,
 )
@@ -252,12 +200,12 @@ ORDERS = ReadModel(
 _ORDER = (
     select(
         *orders.c,
-        order_events.c.title.label("event_name"),
-        order_customers.c.name.label("customer_name"),
-        order_customers.c.email.label("customer_email"),
+        names.events.c.title.label("event_name"),
+        names.customers.c.name.label("customer_name"),
+        names.customers.c.email.label("customer_email"),
     )
-    .outerjoin_from(orders, order_events, order_events.c.event_id == orders.c.event_id)
-    .outerjoin(order_customers, order_customers.c.customer_id == orders.c.customer_id)
+    .outerjoin_from(orders, names.events, names.events.c.event_id == orders.c.event_id)
+    .outerjoin(names.customers, names.customers.c.customer_id == orders.c.customer_id)
 )
 
 
@@ -332,7 +280,7 @@ def _found_by(connection: Connection, q: str) -> ColumnElement[bool]:
     by_reference = select(order_payments.c.order_id).where(order_payments.c.reference == q)
     if connection.execute(by_reference.limit(1)).first():
         return orders.c.id.in_(by_reference)
-    return found_by(orders.c.customer_id, order_customer_words, q)
+    return found_by(orders.c.customer_id, names.words, q)
 
 
 def _shown(order: dict[str, Any]) -> dict[str, Any]:
@@ -344,7 +292,7 @@ _MONEY = ("total", "paid", "refunded")
 
 
 def _tickets_of(order_id: UUID) -> Select[Any]:
-    types = order_ticket_types
+    types = names.ticket_types
     return (
         select(*order_tickets.c, types.c.name.label("ticket_type"))
         .outerjoin_from(

@@ -18,14 +18,13 @@ from sqlalchemy import (
 
 from application.store.tables import UTCDateTime
 from domain.aggregate import Fact
-from domain.customer import Customer
-from domain.event import Event
 from domain.ticket import Ticket
+from projections.copied_names import CopiedNames
 from projections.engine.read_model import Handler, ReadModel
 from projections.engine.rows import Rows
 from projections.engine.tables import metadata
 from projections.paging import page
-from projections.words import found_by, replace_words, word_table
+from projections.words import found_by
 
 tickets = Table(
     "tickets",
@@ -49,54 +48,12 @@ tickets = Table(
     Index("ix_tickets_holder_id", "event_id", "holder_id"),
 )
 
-ticket_holders = Table(
-    "ticket_holders",
-    metadata,
-    Column("customer_id", Uuid, primary_key=True),
-    Column("name", Text, nullable=False, default=""),
-    Column("email", Text, nullable=False, default=""),
+names = CopiedNames(
+    customers="ticket_holders",
+    words="ticket_holder_words",
+    events="ticket_events",
+    ticket_types="ticket_type_names",
 )
-
-ticket_holder_words = word_table("ticket_holder_words")
-
-ticket_events = Table(
-    "ticket_events",
-    metadata,
-    Column("event_id", Uuid, primary_key=True),
-    Column("title", Text, nullable=False, default=""),
-)
-
-ticket_type_names = Table(
-    "ticket_type_names",
-    metadata,
-    Column("ticket_type_id", Uuid, primary_key=True),
-    Column("name", Text, nullable=False, default=""),
-)
-
-
-def event_named(rows: Rows, event: Event.Drafted | Event.Changed) -> None:
-    rows.of(ticket_events, event_id=event.originator_id).title = event.details.title
-
-
-def ticket_type_named(rows: Rows, event: Event.TicketTypeAdded | Event.TicketTypeChanged) -> None:
-    rows.of(ticket_type_names, ticket_type_id=event.ticket_type_id).name = event.terms.name
-
-
-def customer_known(rows: Rows, event: Customer.Registered | Customer.Changed) -> None:
-    name, email = event.profile.name, event.profile.email
-    _name_holder(rows, event.originator_id, name, email, found_by=(name, email))
-
-
-def customer_erased(rows: Rows, event: Customer.Erased) -> None:
-    _name_holder(rows, event.originator_id, "erased", "", found_by=())
-
-
-def _name_holder(
-    rows: Rows, customer_id: UUID, name: str, email: str, found_by: tuple[str, ...]
-) -> None:
-    holder = rows.of(ticket_holders, customer_id=customer_id)
-    replace_words(rows, ticket_holder_words, customer_id, (holder.name, holder.email), found_by)
-    holder.name, holder.email = name, email
 
 
 def issued(rows: Rows, event: Ticket.Issued) -> None:
@@ -145,13 +102,7 @@ def voided(rows: Rows, event: Ticket.Voided) -> None:
 
 
 HANDLERS: dict[type[Fact], Handler] = {
-    Event.Drafted: event_named,
-    Event.Changed: event_named,
-    Event.TicketTypeAdded: ticket_type_named,
-    Event.TicketTypeChanged: ticket_type_named,
-    Customer.Registered: customer_known,
-    Customer.Changed: customer_known,
-    Customer.Erased: customer_erased,
+    **names.handlers,
     Ticket.Issued: issued,
     Ticket.Transferred: transferred,
     Ticket.Admitted: admitted,
@@ -162,7 +113,7 @@ HANDLERS: dict[type[Fact], Handler] = {
 }
 TICKETS = ReadModel(
     "tickets",
-    tables=(tickets, ticket_holders, ticket_holder_words, ticket_events, ticket_type_names),
+    tables=(tickets, *names.tables),
     handlers=HANDLERS,
 )
 
@@ -175,17 +126,17 @@ def ticket(connection: Connection, ticket_id: UUID) -> dict[str, Any] | None:
     query = _with_names(
         tickets.c.id,
         tickets.c.event_id,
-        ticket_events.c.title.label("event_name"),
+        names.events.c.title.label("event_name"),
         tickets.c.ticket_type_id,
-        ticket_type_names.c.name.label("ticket_type"),
+        names.ticket_types.c.name.label("ticket_type"),
         tickets.c.order_id,
         tickets.c.holder_id,
-        ticket_holders.c.name.label("holder_name"),
+        names.customers.c.name.label("holder_name"),
         *_STATE,
         tickets.c.transfers,
         tickets.c.voided_at,
         tickets.c.secret,
-    ).outerjoin(ticket_events, ticket_events.c.event_id == tickets.c.event_id)
+    ).outerjoin(names.events, names.events.c.event_id == tickets.c.event_id)
     row = connection.execute(query.where(tickets.c.id == ticket_id)).one_or_none()
     return None if row is None else dict(row._mapping)
 
@@ -207,17 +158,17 @@ def attendees(
     query = _with_names(
         tickets.c.id.label("ticket_id"),
         tickets.c.ticket_type_id,
-        ticket_type_names.c.name.label("ticket_type"),
+        names.ticket_types.c.name.label("ticket_type"),
         tickets.c.holder_id,
-        ticket_holders.c.name,
-        ticket_holders.c.email,
+        names.customers.c.name,
+        names.customers.c.email,
         tickets.c.order_id,
         *_STATE,
     ).where(tickets.c.event_id == event_id)
     if status:
         query = query.where(tickets.c.status == status)
     if q:
-        query = query.where(found_by(tickets.c.holder_id, ticket_holder_words, q))
+        query = query.where(found_by(tickets.c.holder_id, names.words, q))
     order = (tickets.c.issued_at, tickets.c.id)
     return page(connection, query, order=order, limit=limit, after=after)
 
@@ -236,8 +187,8 @@ def _with_names(*columns: Any) -> Select[Any]:
     return (
         select(*columns)
         .select_from(tickets)
-        .outerjoin(ticket_holders, ticket_holders.c.customer_id == tickets.c.holder_id)
+        .outerjoin(names.customers, names.customers.c.customer_id == tickets.c.holder_id)
         .outerjoin(
-            ticket_type_names, ticket_type_names.c.ticket_type_id == tickets.c.ticket_type_id
+            names.ticket_types, names.ticket_types.c.ticket_type_id == tickets.c.ticket_type_id
         )
     )

@@ -1,0 +1,72 @@
+"""A read model's own copies of names, each beside its id: of customers, events, ticket types."""
+
+from uuid import UUID
+
+from sqlalchemy import Column, Table, Text, Uuid
+
+from domain.aggregate import Fact
+from domain.customer import Customer
+from domain.event import Event
+from projections.engine.read_model import Handler
+from projections.engine.rows import Rows
+from projections.engine.tables import metadata
+from projections.words import replace_words, word_table
+
+
+class CopiedNames:
+    """The tables, under the names that the read model gives them, and what keeps them current."""
+
+    def __init__(self, *, customers: str, words: str, events: str, ticket_types: str) -> None:
+        self.customers = Table(
+            customers,
+            metadata,
+            Column("customer_id", Uuid, primary_key=True),
+            Column("name", Text, nullable=False, default=""),
+            Column("email", Text, nullable=False, default=""),
+        )
+        self.words = word_table(words)
+        self.events = Table(
+            events,
+            metadata,
+            Column("event_id", Uuid, primary_key=True),
+            Column("title", Text, nullable=False, default=""),
+        )
+        self.ticket_types = Table(
+            ticket_types,
+            metadata,
+            Column("ticket_type_id", Uuid, primary_key=True),
+            Column("name", Text, nullable=False, default=""),
+        )
+        self.tables = (self.customers, self.words, self.events, self.ticket_types)
+        self.handlers: dict[type[Fact], Handler] = {
+            Event.Drafted: self._event_named,
+            Event.Changed: self._event_named,
+            Event.TicketTypeAdded: self._ticket_type_named,
+            Event.TicketTypeChanged: self._ticket_type_named,
+            Customer.Registered: self._customer_known,
+            Customer.Changed: self._customer_known,
+            Customer.Erased: self._customer_erased,
+        }
+
+    def _event_named(self, rows: Rows, event: Event.Drafted | Event.Changed) -> None:
+        rows.of(self.events, event_id=event.originator_id).title = event.details.title
+
+    def _ticket_type_named(
+        self, rows: Rows, event: Event.TicketTypeAdded | Event.TicketTypeChanged
+    ) -> None:
+        row = rows.of(self.ticket_types, ticket_type_id=event.ticket_type_id)
+        row.name = event.terms.name
+
+    def _customer_known(self, rows: Rows, event: Customer.Registered | Customer.Changed) -> None:
+        name, email = event.profile.name, event.profile.email
+        self._name_customer(rows, event.originator_id, name, email, found_by=(name, email))
+
+    def _customer_erased(self, rows: Rows, event: Customer.Erased) -> None:
+        self._name_customer(rows, event.originator_id, "erased", "", found_by=())
+
+    def _name_customer(
+        self, rows: Rows, customer_id: UUID, name: str, email: str, found_by: tuple[str, ...]
+    ) -> None:
+        row = rows.of(self.customers, customer_id=customer_id)
+        replace_words(rows, self.words, customer_id, (row.name, row.email), found_by)
+        row.name, row.email = name, email
