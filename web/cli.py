@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
+from application import jobs
 from application.composition import Turnstile, compose
 from application.history import KINDS, as_of, history
 from application.importing import Importer, Names, Refusal
@@ -32,7 +34,10 @@ from projections.registry import READ_MODELS
 from web import printing, serving
 from web.demo import demo
 from workers import reactor
+from workers.jobs import request_import
 from workers.supervisor import run_processes, run_threads, stopped_by_signals
+
+FOLLOW_SECONDS = 0.2
 
 err = Console(stderr=True)
 
@@ -148,8 +153,7 @@ def react() -> None:
 def work(threads: int) -> None:
     """Work on jobs (rebuilds, imports). Any number may run, on any number of hosts."""
     with box_office() as turnstile, stopped_by_signals() as stop:
-        if turnstile.settings.redis_url is None:
-            raise click.ClickException("Jobs come over Redis: set REDIS_URL.")
+        _require_redis(turnstile)
         serving.work(turnstile, threads, stop)
 
 
@@ -164,14 +168,19 @@ def migrate() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--source", default="import", show_default=True, help="Whose references these are.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
-def import_(file: Path, source: str, as_json: bool) -> None:
+@click.option("--on-workers", is_flag=True, help="Let 'turnstile work' do it, and follow it.")
+def import_(file: Path, source: str, as_json: bool, on_workers: bool) -> None:
     """Take over another system's record, a FILE of commands in JSON Lines.
 
     The format is in docs/import.md. Refused lines are reported with their number and the
     reason, and the rest goes on. Running it again goes on where it stopped, and changes
-    nothing that was imported before.
+    nothing that was imported before. With --on-workers, FILE must be readable where they run.
     """
     with box_office(migrate=True) as turnstile:
+        if on_workers:
+            _require_redis(turnstile)
+            _follow(turnstile, request_import(turnstile, source, file), f"Importing {file.name}")
+            return
         refused: list[Refusal] = []
         importer = Importer(turnstile, source, refused.append)
         with file.open("rb") as lines:
@@ -266,6 +275,27 @@ def _listen_on(host: str | None, port: int | None) -> None:
         os.environ["HOST"] = host
     if port is not None:
         os.environ["PORT"] = str(port)
+
+
+def _require_redis(turnstile: Turnstile) -> None:
+    if turnstile.settings.redis_url is None:
+        raise click.ClickException("Jobs come over Redis: set REDIS_URL.")
+
+
+def _follow(turnstile: Turnstile, job_id: UUID, title: str) -> None:
+    """Show how far a job is until it has ended; what came of it."""
+    with _progress(title, 1) as advance:
+        while True:
+            with turnstile.engine.connect() as connection:
+                job = jobs.job(connection, job_id)
+            assert job is not None, "It was just asked for."
+            advance(job["done"], job["total"] or 1)
+            if job["finished_at"] is not None:
+                break
+            time.sleep(FOLLOW_SECONDS)
+    if job["state"] == jobs.FAILED:
+        raise click.ClickException(job["outcome"])
+    click.echo(job["outcome"])
 
 
 def _require_free_port(settings: Settings) -> None:

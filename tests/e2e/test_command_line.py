@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from application.composition import compose
 from application.importing import Names
+from application.settings import Settings
 from web.cli import main
+from workers.jobs import jobs_of
 
 RECORD = [
     {
@@ -143,3 +146,28 @@ def test_a_database_that_does_not_answer_is_said_so(monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 1
     assert "The database does not answer" in result.output
     assert "Traceback" not in result.output
+
+
+def test_workers_import_what_they_are_handed(
+    run: Run,
+    migrated_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turnstile = compose(Settings(database_url=migrated_url, redis_url=redis_url))
+    worker = jobs_of(turnstile).start_worker(threads=1)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    record = str(tmp_path / "record.jsonl")
+    first = run("import", record, "--source", "other", "--on-workers")
+    again = run("import", record, "--source", "other", "--on-workers")
+    worker.stop()
+    turnstile.close()
+    assert first.output.endswith(f"{len(RECORD)} applied, 0 already, 0 refused\n")
+    assert again.output.endswith(f"0 applied, {len(RECORD)} already, 0 refused\n")
+
+
+def test_workers_need_redis(run: Run, tmp_path: Path) -> None:
+    result = run("import", str(tmp_path / "record.jsonl"), "--on-workers")
+    assert result.exit_code == 1
+    assert "set REDIS_URL" in result.output
