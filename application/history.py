@@ -9,7 +9,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from eventsourcing.utils import resolve_topic
 from sqlalchemy import Connection
 
 from application.presenting import show
@@ -133,13 +132,3 @@ def _replay_until(entries: Iterable[Entry], at: datetime, by: Clock) -> Aggregat
             aggregate.version = entry.version - 1
         aggregate = fact.mutate(aggregate)
     return aggregate
-
-
-def known_topics() -> set[str]:
-    """Every topic that an event can have."""
-    return {
-        value.TOPIC
-        for cls in KINDS.values()
-        for value in vars(resolve_topic(cls.TOPIC)).values()
-        if isinstance(value, type) and hasattr(value, "TOPIC")
-    }
