@@ -10,7 +10,7 @@ def collect_rarely() -> None:
     """Let the garbage collector leave alone what has been loaded, and look less often.
 
     A full collection walks through every cached aggregate while all requests wait: measured,
-    it made the slowest hundredth of orders take 120 ms instead of 50. Reference counts free
+    it made the slowest hundredth of orders take 120 ms instead of 53. Reference counts free
     what requests leave behind; cycles are rare.
     """
     gc.collect()

@@ -5,6 +5,7 @@ handed out twice, and starts again cleanly when its worker was killed.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from dramatiq.middleware import TimeLimitExceeded
 
 from application import jobs
 from application.composition import Turnstile
-from application.importing import Importer
+from application.importing import Importer, Refusal
 from application.store.database import writing
 from domain.errors import NotFound
 from projections.engine import leases
@@ -121,7 +122,7 @@ class Jobs:
 
     def _import(self, job_id: UUID, subject: str) -> str:
         source, path = subject.split(":", 1)
-        importer = Importer(self._turnstile, source, lambda refusal: None)
+        importer = Importer(self._turnstile, source, _log_refusal)
         total = sum(1 for _ in _lines(path))
         for summary in importer.run(_lines(path)):
             self._progress(job_id, summary.lines, total)
@@ -157,6 +158,10 @@ def request_rebuild(turnstile: Turnstile, name: str) -> dict[str, Any]:
 def request_import(turnstile: Turnstile, source: str, path: Path) -> UUID:
     """Ask for the import of a file that the workers can read; the job's id."""
     return jobs_of(turnstile).request(IMPORT, f"{source}:{path.resolve()}")
+
+
+def _log_refusal(refusal: Refusal) -> None:
+    logger.warning("import.refused", **asdict(refusal))
 
 
 def _broker(redis_url: str | None) -> dramatiq.Broker:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -155,16 +156,24 @@ def test_workers_import_what_they_are_handed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    refused: list[dict[str, object]] = []
+    logged = SimpleNamespace(warning=lambda event, **fields: refused.append(fields))
+    monkeypatch.setattr("workers.jobs.logger", logged)
     turnstile = compose(Settings(database_url=migrated_url, redis_url=redis_url))
     worker = jobs_of(turnstile).start_worker(threads=1)
     monkeypatch.setenv("REDIS_URL", redis_url)
     record = str(tmp_path / "record.jsonl")
+    with (tmp_path / "record.jsonl").open("a") as lines:
+        lines.write('{"command": "dance"}\n')
     first = run("import", record, "--source", "other", "--on-workers")
     again = run("import", record, "--source", "other", "--on-workers")
     worker.stop()
     turnstile.close()
-    assert first.output.endswith(f"{len(RECORD)} applied, 0 already, 0 refused\n")
-    assert again.output.endswith(f"0 applied, {len(RECORD)} already, 0 refused\n")
+    assert first.output.endswith(f"{len(RECORD)} applied, 0 already, 1 refused\n")
+    assert again.output.endswith(f"0 applied, {len(RECORD)} already, 1 refused\n")
+    assert [(fields["line"], fields["rule"]) for fields in refused] == 2 * [
+        (len(RECORD) + 1, "unreadable")
+    ]
 
 
 def test_workers_need_redis(run: Run, tmp_path: Path) -> None:
