@@ -28,6 +28,7 @@ from projections.engine.projector import read_facts
 from projections.engine.read_model import ReadModel
 
 BATCH = 10_000
+LONGEST_REST = 0.5
 SWAP_SECONDS = 60.0
 SWAP_PAUSE = 0.2
 LOCK_TIMEOUT_MS = 100
@@ -98,6 +99,7 @@ def _fill(
     """Take everything from `position` to the end of the log; where that was."""
     head = position + 1
     while position < head:
+        started = time.monotonic()
         with writing(turnstile.engine) as connection:
             head = log.read_head(connection)
             end = min(head, position + BATCH)
@@ -107,6 +109,8 @@ def _fill(
                 shadow.take(connection, facts, end)
         position = end
         progress(position, head)
+        if turnstile.settings.embedded:  # SQLite's one write lock goes to whoever asks first
+            time.sleep(min(time.monotonic() - started, LONGEST_REST))
     return position
 
 

@@ -141,8 +141,11 @@ def test_a_rebuild_disturbs_neither_buyers_nor_readers(festival_url: str) -> Non
             repeating(lambda: watch.look_at_lists(dashboard)),
         ):
             before = head(festival)
-            for model in WATCHED:
-                rebuild(festival, model)
+            for round_ in range(10):
+                for model in WATCHED:
+                    rebuild(festival, model)
+                if round_ and head(festival) > before:
+                    break
             assert head(festival) > before
         eventually(lambda: reached(festival) == head(festival))
         with dashboard.engine.connect() as connection:
