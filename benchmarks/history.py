@@ -24,11 +24,12 @@ import migrations
 from application.importing import Importer
 from application.sample_festival import SOURCE, sample_festival
 from application.store import log
-from application.store.bulk import Row, insert_rows
 from application.store.database import open_engine, writing
 from application.store.log import Entry, NewEntry
+from application.store.postgres_text import Row
 from application.store.tables import events, log_head, snapshots
 from application.store.work import Context
+from application.store.writes import writes_to
 from benchmarks.servers import box_office, fresh_database
 from domain.ids import ticket_id_in
 from projections.engine.projector import Projector
@@ -277,7 +278,8 @@ def _write(connection: Connection, head: log.Head, new: Iterator[NewEntry]) -> l
         entry = Entry(position, *item, recorded_at=item.occurred_at)
         chain = log.chained_hash(chain, entry)
         rows.append((*entry[:-1], chain))
-    insert_rows(connection, events, rows)
+    with writes_to(connection) as writes:
+        writes.insert(events, rows)
     return log.Head(position, chain)
 
 

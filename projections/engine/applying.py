@@ -1,108 +1,123 @@
-"""Applying a batch of events to one read model, in the caller's transaction."""
+"""Applying batches of events to one read model, in the caller's transactions."""
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
 
+from application.store.writes import Writes, writes_to
 from domain.aggregate import Fact
-from projections.engine.parking import park, parked_streams, parked_streams_of
+from projections.engine.parking import park, parked_streams
+from projections.engine.positions import Standing
 from projections.engine.read_model import ReadModel
-from projections.engine.rows import Rehearsal, Rows
+from projections.engine.rows import Memory, Rehearsal, Rows
 
 logger = structlog.get_logger(__name__)
 
 
-def live_tables(model: ReadModel) -> dict[Table, Table]:
-    """The tables that queries read, each standing for itself."""
-    return {table: table for table in model.tables}
+class Target:
+    """A read model as one process writes it, batch after batch.
 
+    `tables` maps the model's tables to those written to, and `name` is that under which its
+    position is kept and what cannot be taken is parked; both are the live ones unless given.
 
-def apply(
-    connection: Connection,
-    model: ReadModel,
-    facts: Sequence[Fact],
-    *,
-    tables: dict[Table, Table] | None = None,
-    name: str | None = None,
-) -> None:
-    """Let the model's handlers take `facts`, in order, and write the rows they changed.
-
-    `tables` maps the model's tables to those written to, and `name` is that under which what
-    cannot be taken or written is parked; both are the live ones unless given.
+    What the process remembers of it is good for as long as nobody else moves it. So each batch
+    begins with `stands_at`, and ends, once it is committed, with `moved_to`; a batch that fails
+    in between leaves nothing to be trusted.
     """
-    mine = [fact for fact in facts if type(fact) in model.handlers]
-    target = _Target(connection, model, tables or live_tables(model), name or model.name)
-    if mine:
-        target.take(mine)
 
+    def __init__(
+        self, model: ReadModel, tables: dict[Table, Table] | None = None, name: str | None = None
+    ) -> None:
+        self.model = model
+        self.name = name or model.name
+        self.tables = tables or {table: table for table in model.tables}
+        self._memory = Memory(self.tables)
+        self._waiting: dict[UUID, str] | None = None
+        self._standing: Standing | None = None
 
-def apply_together(
-    connection: Connection, models: Sequence[ReadModel], facts: Sequence[Fact]
-) -> None:
-    """The same for several live models, where nothing is likely to fail: no savepoints.
+    def stands_at(self, standing: Standing) -> None:
+        """Where the read model was found, and locked; at position 0 its tables are empty."""
+        if standing != self._standing:
+            self._forget(empty=standing.position == 0)
+        self._standing = None
 
-    Any error is raised; the caller's transaction must then be given up, and each model take
-    the facts with `apply`.
-    """
-    waiting = parked_streams_of(connection, [model.name for model in models])
-    for model in models:
-        mine = [fact for fact in facts if type(fact) in model.handlers]
+    def moved_to(self, standing: Standing) -> None:
+        """Where it stands now that what was taken is durable."""
+        self._standing = standing
+
+    def take(self, connection: Connection, facts: Sequence[Fact]) -> None:
+        """Let the handlers take them, in order, and write the rows they changed.
+
+        Where that fails, they are taken halve by halve, until the one is found that fails on
+        its own: it is parked, with what follows on its stream.
+        """
+        mine = self._mine(facts)
         if mine:
-            target = _Target(connection, model, live_tables(model), model.name)
-            target.take_together(mine, waiting[model.name])
+            self._take_or_park(connection, mine)
 
+    def take_together(self, writes: Writes, facts: Sequence[Fact]) -> None:
+        """The same among the writes of others, where nothing is likely to fail.
 
-@dataclass(frozen=True)
-class _Target:
-    """What a batch is applied to."""
+        Any error is raised; the caller's transaction must then be given up, and each read model
+        `take` the events by itself.
+        """
+        mine = self._mine(facts)
+        if mine:
+            self._take(writes, mine)
 
-    connection: Connection
-    model: ReadModel
-    tables: dict[Table, Table]
-    name: str
+    def _mine(self, facts: Sequence[Fact]) -> list[Fact]:
+        handlers = self.model.handlers
+        return [fact for fact in facts if type(fact) in handlers]
 
-    def take(self, facts: Sequence[Fact]) -> None:
-        """Take them together; where that fails, halve by halve, until the one is found that
-        fails on its own: it is parked, with what follows on its stream."""
+    def _take_or_park(self, connection: Connection, facts: Sequence[Fact]) -> None:
         try:
-            with self.connection.begin_nested():
-                self.take_together(facts, parked_streams(self.connection, self.name))
+            with connection.begin_nested(), writes_to(connection) as writes:
+                self._take(writes, facts)
         except Exception as error:
+            self._forget()
             if not _lies_in_events(error):
                 raise
             if len(facts) == 1:
-                self._park(facts[0], error)
+                self._park(connection, facts[0], error)
             else:
                 middle = len(facts) // 2
-                self.take(facts[:middle])
-                self.take(facts[middle:])
+                self._take_or_park(connection, facts[:middle])
+                self._take_or_park(connection, facts[middle:])
 
-    def take_together(self, facts: Sequence[Fact], waiting: dict[UUID, str]) -> None:
+    def _take(self, writes: Writes, facts: Sequence[Fact]) -> None:
         """Take them at once; those of streams that wait are parked behind them."""
+        waiting = self._parked_streams(writes.connection)
         taken = [fact for fact in facts if fact.originator_id not in waiting]
-        rows = Rows(self.connection, self.tables)
-        rows.prefetch(self._rehearse(taken))
+        rows = Rows(writes.connection, self._memory)
+        if not self._memory.complete:
+            rows.prefetch(self._rehearse(writes.connection, taken))
+        handlers = self.model.handlers
         for fact in taken:
-            self.model.handlers[type(fact)](rows, fact)
-        rows.write()
+            handlers[type(fact)](rows, fact)
+        rows.write(writes)
         behind = [fact for fact in facts if fact.originator_id in waiting]
-        park(self.connection, self.name, [(fact, waiting[fact.originator_id]) for fact in behind])
+        park(writes.connection, self.name, [(fact, waiting[fact.originator_id]) for fact in behind])
 
-    def _rehearse(self, facts: Sequence[Fact]) -> Rehearsal:
-        rehearsal = Rehearsal(self.connection, self.tables)
+    def _rehearse(self, connection: Connection, facts: Sequence[Fact]) -> Rehearsal:
+        rehearsal = Rehearsal(connection, self._memory)
+        handlers = self.model.handlers
         for fact in facts:
             with suppress(Exception):  # it fails again, and loudly, when it counts
-                self.model.handlers[type(fact)](rehearsal, fact)
+                handlers[type(fact)](rehearsal, fact)
         return rehearsal
 
-    def _park(self, fact: Fact, error: Exception) -> None:
+    def _parked_streams(self, connection: Connection) -> dict[UUID, str]:
+        if self._waiting is None:
+            self._waiting = parked_streams(connection, self.name)
+        return self._waiting
+
+    def _park(self, connection: Connection, fact: Fact, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"
-        park(self.connection, self.name, [(fact, reason)])
+        park(connection, self.name, [(fact, reason)])
         logger.error(
             "projection.parked",
             read_model=self.name,
@@ -110,6 +125,10 @@ class _Target:
             stream_id=str(fact.originator_id),
             error=reason,
         )
+
+    def _forget(self, *, empty: bool = False) -> None:
+        self._memory.forget(empty=empty)
+        self._waiting = None
 
 
 def _lies_in_events(error: Exception) -> bool:

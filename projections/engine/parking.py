@@ -1,6 +1,6 @@
 """Poisoned events: a stream that a handler cannot take waits, for that read model only."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -12,22 +12,12 @@ from projections.engine.tables import parked
 
 def parked_streams(connection: Connection, read_model: str) -> dict[UUID, str]:
     """The streams that wait, with the error that parked them."""
-    return parked_streams_of(connection, [read_model])[read_model]
-
-
-def parked_streams_of(
-    connection: Connection, read_models: Sequence[str]
-) -> dict[str, dict[UUID, str]]:
-    """The same for several read models."""
     query = (
-        select(parked.c.read_model, parked.c.stream_id, func.min(parked.c.error).label("error"))
-        .where(parked.c.read_model.in_(read_models))
-        .group_by(parked.c.read_model, parked.c.stream_id)
+        select(parked.c.stream_id, func.min(parked.c.error).label("error"))
+        .where(parked.c.read_model == read_model)
+        .group_by(parked.c.stream_id)
     )
-    waiting: dict[str, dict[UUID, str]] = {name: {} for name in read_models}
-    for row in connection.execute(query):
-        waiting[row.read_model][row.stream_id] = row.error
-    return waiting
+    return {row.stream_id: row.error for row in connection.execute(query)}
 
 
 def park(connection: Connection, read_model: str, waiting: Iterable[tuple[Fact, str]]) -> None:

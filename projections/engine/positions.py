@@ -2,12 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from application.store.database import is_postgres
 from application.store.tables import tracking
+from application.store.writes import Writes
+
+
+class Standing(NamedTuple):
+    """A position, and when it was moved there: who finds the same two knows that nobody has
+    written the read model meanwhile."""
+
+    position: int
+    moved_at: datetime
 
 
 def ensure_tracked(connection: Connection, names: Iterable[str]) -> None:
@@ -23,17 +33,18 @@ def positions(connection: Connection, names: Sequence[str]) -> dict[str, int]:
     return {row.name: row.position for row in connection.execute(query)}
 
 
-def lock_positions(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """The same, and nobody else moves them until the transaction ends."""
-    query = select(tracking.c.name, tracking.c.position).where(tracking.c.name.in_(names))
+def lock_positions(connection: Connection, names: Sequence[str]) -> dict[str, Standing]:
+    """Where they stand, and nobody else moves them until the transaction ends."""
+    query = select(tracking).where(tracking.c.name.in_(names))
     locked = connection.execute(query.order_by(tracking.c.name).with_for_update())
-    return {row.name: row.position for row in locked}
+    return {row.name: Standing(row.position, row.moved_at) for row in locked}
 
 
-def move(connection: Connection, names: Sequence[str], position: int) -> None:
-    """Move those that the caller has locked."""
-    connection.execute(
-        update(tracking)
-        .where(tracking.c.name.in_(names))
-        .values(position=position, moved_at=datetime.now(UTC))
-    )
+def move(writes: Writes, names: Sequence[str], position: int) -> Standing:
+    """Move those that the caller has locked; where they stand then."""
+    standing = Standing(position, datetime.now(UTC))
+    for name in names:
+        writes.run(
+            "UPDATE tracking SET position = %s, moved_at = %s WHERE name = %s", *standing, name
+        )
+    return standing

@@ -24,12 +24,12 @@ from application.store.writes import writes_to
 from domain.aggregate import Fact
 from domain.ids import uuid7
 from projections.engine import leases
-from projections.engine.applying import apply, apply_together
+from projections.engine.applying import Target
 from projections.engine.positions import ensure_tracked, lock_positions, move
 from projections.engine.read_model import ReadModel
 from projections.registry import READ_MODELS as ALL
 
-BATCH = 2_000
+BATCH = 5_000
 RUSH = 50
 """From so many events on, a step is followed by a rest as long as it took: in a rush the
 batches grow, which costs less for each event, and the web processes keep half of the time."""
@@ -50,6 +50,7 @@ class Projector:
     def __init__(self, turnstile: Turnstile, models: Sequence[ReadModel] = ALL) -> None:
         self._turnstile = turnstile
         self._models = tuple(models)
+        self._targets = {model.name: Target(model) for model in models}
         self._held: tuple[ReadModel, ...] = ()
         self._renewed = 0.0
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid7().hex[-8:]}"
@@ -104,20 +105,25 @@ class Projector:
     def _advance(self, models: Sequence[ReadModel]) -> int:
         with writing(self._turnstile.engine) as connection:
             at = lock_positions(connection, [model.name for model in models])
-            start = min(at.values())
-            ahead = [position for position in at.values() if position > start]
+            start = min(standing.position for standing in at.values())
+            ahead = [item.position for item in at.values() if item.position > start]
             end = min([log.read_head(connection), start + BATCH, *ahead])
             if end == start:
                 return 0
-            group = [model for model in models if at[model.name] == start]
+            group = [model for model in models if at[model.name].position == start]
             facts = read_facts(connection, group, start, end)
-            if len(models) > 1:
-                apply_together(connection, group, facts)
-            else:
-                apply(connection, models[0], facts)
-            move(connection, [model.name for model in group], end)
+            targets = [self._targets[model.name] for model in group]
             with writes_to(connection) as writes:
+                for target in targets:
+                    target.stands_at(at[target.name])
+                    if len(models) > 1:
+                        target.take_together(writes, facts)
+                    else:
+                        target.take(connection, facts)
+                standing = move(writes, [model.name for model in group], end)
                 self._turnstile.signals.announce(writes, READ_MODELS)
+        for target in targets:
+            target.moved_to(standing)
         self._turnstile.signals.ring(READ_MODELS)
         _count(group, len(facts), end)
         return end - start

@@ -22,8 +22,8 @@ from application.store.tables import tracking
 from application.store.writes import writes_to
 from domain.aggregate import Fact
 from projections.engine import leases, parking
-from projections.engine.applying import apply
-from projections.engine.positions import ensure_tracked, lock_positions, move
+from projections.engine.applying import Target
+from projections.engine.positions import Standing, ensure_tracked, lock_positions, move
 from projections.engine.projector import read_facts
 from projections.engine.read_model import ReadModel
 
@@ -104,9 +104,12 @@ def _fill(
             head = log.read_head(connection)
             end = min(head, position + BATCH)
             facts = read_facts(connection, [shadow.model for shadow in shadows], position, end)
+            moved = []
             for shadow in shadows:
                 shadow.keep_lease(connection)
-                shadow.take(connection, facts, end)
+                moved.append(shadow.take(connection, facts, end))
+        for shadow, standing in zip(shadows, moved, strict=True):
+            shadow.target.moved_to(standing)
         position = end
         progress(position, head)
         if turnstile.settings.embedded:  # SQLite's one write lock goes to whoever asks first
@@ -144,6 +147,7 @@ class _Shadow:
         self.tables = {
             table: table.to_metadata(metadata, name=table.name + SUFFIX) for table in model.tables
         }
+        self.target = Target(model, self.tables, self.name)
         self.indexes = [index for table in self.tables.values() for index in _set_aside(table)]
 
     def prepare(self, turnstile: Turnstile) -> None:
@@ -161,10 +165,12 @@ class _Shadow:
         if not leases.renew(connection, self.lease, self.holder):
             raise RebuildRuns(f"{self.model.name} was taken over by another process.")
 
-    def take(self, connection: Connection, facts: Sequence[Fact], end: int) -> None:
+    def take(self, connection: Connection, facts: Sequence[Fact], end: int) -> Standing:
         """Take these events, which are all that matter up to position `end`."""
-        apply(connection, self.model, facts, tables=self.tables, name=self.name)
-        move(connection, [self.name], end)
+        self.target.stands_at(lock_positions(connection, [self.name])[self.name])
+        self.target.take(connection, facts)
+        with writes_to(connection) as writes:
+            return move(writes, [self.name], end)
 
     def index(self, turnstile: Turnstile) -> None:
         """Make the indexes that only queries need: quicker now than row by row."""
@@ -184,7 +190,7 @@ class _Shadow:
 
     def swap_in(self, connection: Connection, position: int) -> Rebuilt:
         """Replace the live tables by these, at the position where the live ones stood or later."""
-        live = lock_positions(connection, [self.model.name])[self.model.name]
+        live = lock_positions(connection, [self.model.name])[self.model.name].position
         if live > position:
             self.take(connection, read_facts(connection, [self.model], position, live), live)
             position = live
@@ -195,7 +201,8 @@ class _Shadow:
             connection.execute(text(f"ALTER TABLE {table.name} RENAME TO {table.name}{OLD}"))
             connection.execute(text(f"ALTER TABLE {new.name} RENAME TO {table.name}"))
             connection.execute(text(f"DROP TABLE {table.name}{OLD}"))
-        move(connection, [self.model.name], position)
+        with writes_to(connection) as writes:
+            move(writes, [self.model.name], position)
         parking.hand_over(connection, self.name, self.model.name)
         connection.execute(delete(tracking).where(tracking.c.name == self.name))
         return Rebuilt(self.model.name, position, rows)

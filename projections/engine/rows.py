@@ -1,26 +1,23 @@
-"""The rows that a batch of events touches: loaded at once, changed in memory, written at once."""
+"""The rows that events touch: loaded at once, changed in memory, written at once.
+
+What was loaded or written is remembered from batch to batch, so that a row which every order
+changes is read once, not every time.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
-from operator import attrgetter
+from dataclasses import field, make_dataclass
+from functools import lru_cache
+from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    Column,
-    Connection,
-    Table,
-    and_,
-    cast,
-    delete,
-    func,
-    literal,
-    select,
-    tuple_,
-)
+from sqlalchemy import Column, Connection, Table, column, select, text, tuple_
 
-from application.store.bulk import insert_rows, upsert_rows
 from application.store.database import is_postgres
+from application.store.postgres_text import array_text
+from application.store.writes import Writes, unnested
 
+REMEMBERED = 10_000
+"""Of each table; beyond that only what the last batch touched stays in memory."""
 SLICE = 300
 Key = tuple[Any, ...]
 
@@ -29,67 +26,119 @@ class MissingRow(LookupError):
     """A handler relied on a row that is not there."""
 
 
-class _TableRows:
-    """One table's rows in memory, by primary key; None for a row that does not exist."""
+class _Shape:
+    """How rows of one table are made and read."""
 
-    def __init__(self, table: Table, physical: Table) -> None:
-        self.physical = physical
-        self.names = tuple(column.name for column in table.columns)
-        self.key_names = tuple(column.name for column in table.primary_key)
+    def __init__(self, table: Table) -> None:
+        self.name = table.name
         self.row_class = _row_class(table)
-        self.defaults = {column.name: _default(column) for column in table.columns}
-        self.values_of = _values_of(self.names)
-        self.key_of = _values_of(self.key_names)
-        self.rows: dict[Key, Any] = {}
-        self.loaded: dict[Key, Key] = {}
+        self.values_of = _reader(attrgetter, table.columns.keys())
+        self.key_names = tuple(column.name for column in table.primary_key)
+        self.key_of = _reader(attrgetter, self.key_names)
+        self._key_in = _reader(itemgetter, self.key_names)
 
     def key(self, values: dict[str, Any]) -> Key:
         if len(values) != len(self.key_names):
-            raise TypeError(f"{self.physical.name} is keyed by {', '.join(self.key_names)}.")
-        return tuple(values[name] for name in self.key_names)
+            raise TypeError(f"{self.name} is keyed by {', '.join(self.key_names)}.")
+        return self._key_in(values)
 
-    def make(self, values: dict[str, Any]) -> Any:
-        row = self.row_class()
-        for name, default in self.defaults.items():
-            setattr(row, name, values[name] if name in values else default())
-        return row
+
+class _TableRows:
+    """One table's rows by primary key; None for one that does not exist.
+
+    `stored` holds what the database has of them. `complete` says that it has no others.
+    """
+
+    def __init__(self, table: Table, physical: Table) -> None:
+        self.physical = physical
+        self.shape = _shape(table)
+        self.forget(empty=False)
+
+    def forget(self, *, empty: bool) -> None:
+        self.known: dict[Key, Any] = {}
+        self.touched: dict[Key, Any] = {}
+        self.stored: dict[Key, Key] = {}
+        self.complete = empty
+
+    def has_to_load(self, key: Key) -> bool:
+        return not self.complete and key not in self.known
 
     def load(self, connection: Connection, keys: Iterable[Key]) -> None:
-        wanted = [key for key in keys if key not in self.rows]
+        wanted = [key for key in keys if self.has_to_load(key)]
+        self.known.update(dict.fromkeys(wanted))
         for values in _look_up(connection, self.physical, wanted):
-            row = self.make(dict(zip(self.names, values, strict=True)))
-            key = self.key_of(row)
-            self.rows[key] = row
-            self.loaded[key] = tuple(values)
-        for key in wanted:
-            self.rows.setdefault(key, None)
+            row = self.shape.row_class(*values)
+            key = self.shape.key_of(row)
+            self.known[key] = row
+            self.stored[key] = tuple(values)
 
-    def write(self, connection: Connection) -> None:
-        new, changed = [], []
-        values_of = self.values_of
-        for key, row in self.rows.items():
+    def find(self, key: Key, connection: Connection) -> Any:
+        try:
+            row = self.known[key]
+        except KeyError:
+            self.load(connection, [key])
+            row = self.known.get(key)
+        self.touched[key] = row
+        return row
+
+    def put(self, key: Key, row: Any) -> None:
+        self.known[key] = self.touched[key] = row
+
+    def write(self, writes: Writes) -> None:
+        new: list[Key] = []
+        changed: list[Key] = []
+        gone: list[Key] = []
+        stored, values_of = self.stored, self.shape.values_of
+        for key, row in self.touched.items():
+            before = stored.get(key)
             if row is None:
+                if before is not None:
+                    gone.append(key)
+                    del stored[key]
                 continue
             values = values_of(row)
-            if key not in self.loaded:
-                new.append(values)
-            elif values != self.loaded[key]:
-                changed.append(values)
-        gone = [key for key in self.loaded if self.rows[key] is None]
-        for start in range(0, len(gone), SLICE):
-            connection.execute(_removal(self.physical, gone[start : start + SLICE]))
-        if new:
-            insert_rows(connection, self.physical, new)
-        if changed:
-            upsert_rows(connection, self.physical, changed)
+            if values != before:
+                (changed if before is not None else new).append(values)
+                stored[key] = values
+        writes.delete(self.physical, gone)
+        writes.insert(self.physical, new)
+        writes.upsert(self.physical, changed)
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        if len(self.known) > REMEMBERED:
+            self.known = self.touched
+            self.stored = {key: self.stored[key] for key in self.known if key in self.stored}
+            self.complete = False
+        self.touched = {}
+
+
+class Memory:
+    """What one process remembers of a read model's rows, to be forgotten when others write them.
+
+    `tables` maps the tables that handlers name to those that are read and written.
+    """
+
+    def __init__(self, tables: dict[Table, Table]) -> None:
+        self.tables = {table: _TableRows(table, physical) for table, physical in tables.items()}
+
+    def forget(self, *, empty: bool = False) -> None:
+        """Trust nothing any more, save that the tables are `empty`."""
+        for rows in self.tables.values():
+            rows.forget(empty=empty)
+
+    @property
+    def complete(self) -> bool:
+        """Whether no row needs to be looked up."""
+        return all(rows.complete for rows in self.tables.values())
 
 
 class Rows:
     """What handlers see of their tables. Keys are all primary key columns, by name."""
 
-    def __init__(self, connection: Connection, tables: dict[Table, Table]) -> None:
+    def __init__(self, connection: Connection, memory: Memory) -> None:
         self._connection = connection
-        self._tables = {table: _TableRows(table, physical) for table, physical in tables.items()}
+        self._tables = memory.tables
 
     def of(self, table: Table, **key: Any) -> Any:
         """The row with that key, made with the columns' defaults if there is none."""
@@ -106,73 +155,77 @@ class Rows:
     def find(self, table: Table, **key: Any) -> Any | None:
         """The row with that key, or None."""
         rows = self._tables[table]
-        wanted = rows.key(key)
-        if wanted not in rows.rows:
-            rows.load(self._connection, [wanted])
-        return rows.rows[wanted]
+        return rows.find(rows.shape.key(key), self._connection)
 
     def add(self, table: Table, **values: Any) -> Any:
         """A new row."""
         rows = self._tables[table]
-        row = rows.make(values)
-        key = rows.key_of(row)
-        if rows.rows.get(key) is not None:
+        row = rows.shape.row_class(**values)
+        key = rows.shape.key_of(row)
+        if rows.known.get(key) is not None:
             raise ValueError(f"{table.name} has a row {key} already.")
-        rows.rows[key] = row
+        rows.put(key, row)
         return row
 
     def remove(self, table: Table, **key: Any) -> None:
         """Delete the row with that key, if there is one."""
         if self.find(table, **key) is not None:
             rows = self._tables[table]
-            rows.rows[rows.key(key)] = None
+            rows.put(rows.shape.key(key), None)
 
     def prefetch(self, rehearsal: "Rehearsal") -> None:
         """Load all rows that were asked for in the rehearsal, in one query per table."""
         for table, keys in rehearsal.asked.items():
             self._tables[table].load(self._connection, keys)
 
-    def write(self) -> None:
+    def write(self, writes: Writes) -> None:
         """Write every change, in at most three statements per table."""
         for rows in self._tables.values():
-            rows.write(self._connection)
+            rows.write(writes)
 
 
 class Rehearsal(Rows):
     """Learns which rows a batch touches: answers with throw-away rows, and notes their keys."""
 
-    def __init__(self, connection: Connection, tables: dict[Table, Table]) -> None:
-        super().__init__(connection, tables)
-        self.asked: dict[Table, dict[Key, None]] = {table: {} for table in tables}
+    def __init__(self, connection: Connection, memory: Memory) -> None:
+        super().__init__(connection, memory)
+        self.asked: dict[Table, dict[Key, None]] = {}
 
     def find(self, table: Table, **key: Any) -> Any:
         rows = self._tables[table]
-        self.asked[table][rows.key(key)] = None
-        return rows.make(key)
+        wanted = rows.shape.key(key)
+        if rows.has_to_load(wanted):
+            self.asked.setdefault(table, {})[wanted] = None
+        return rows.shape.row_class(**key)
 
     def add(self, table: Table, **values: Any) -> Any:
-        return self._tables[table].make(values)
+        return self._tables[table].shape.row_class(**values)
 
     def remove(self, table: Table, **key: Any) -> None:
         self.find(table, **key)
 
 
-def _row_class(table: Table) -> type:
-    return type(table.name, (), {"__slots__": tuple(column.name for column in table.columns)})
+@lru_cache(maxsize=512)
+def _shape(table: Table) -> _Shape:
+    return _Shape(table)
 
 
-def _values_of(names: tuple[str, ...]) -> Callable[[Any], Key]:
-    """What reads these attributes of a row as a tuple, also when it is only one."""
-    read = attrgetter(*names)
-    return read if len(names) > 1 else lambda row: (read(row),)
+def _row_class(table: Table) -> Any:
+    fields = [(column.name, Any, _default(column)) for column in table.columns]
+    return make_dataclass(table.name, fields, slots=True, eq=False)
 
 
-def _default(column: Column[Any]) -> Callable[[], Any]:
-    given = column.default
+def _default(column: Column[Any]) -> Any:
+    given: Any = column.default
     if given is not None and given.is_callable:
-        return lambda: given.arg(None)  # type: ignore[attr-defined]
-    value = given.arg if given is not None else None  # type: ignore[attr-defined]
-    return lambda: value
+        return field(default_factory=lambda: given.arg(None))
+    return field(default=None if given is None else given.arg)
+
+
+def _reader(read: Any, names: Iterable[str]) -> Callable[[Any], Key]:
+    """What reads these of a row as a tuple, also when it is only one."""
+    of = read(*names)
+    return of if len(tuple(names)) > 1 else lambda row: (of(row),)
 
 
 def _look_up(connection: Connection, table: Table, keys: list[Key]) -> Iterator[Any]:
@@ -180,32 +233,27 @@ def _look_up(connection: Connection, table: Table, keys: list[Key]) -> Iterator[
     if not keys:
         return
     if is_postgres(connection):
-        yield from connection.execute(_joined(table, keys))
+        arrays = zip(*keys, strict=True)
+        named = {f"keys_{number}": array_text(array) for number, array in enumerate(arrays)}
+        yield from connection.execute(_joined(table), named)
         return
+    columns = list(table.primary_key)
+    among = tuple_(*columns) if len(columns) > 1 else columns[0]
+    plain = keys if len(columns) > 1 else [key[0] for key in keys]
     for start in range(0, len(keys), SLICE):
-        yield from connection.execute(
-            select(table).where(_among(table, keys[start : start + SLICE]))
-        )
+        wanted = plain[start : start + SLICE]
+        yield from connection.execute(select(table).where(among.in_(wanted)))
 
 
-def _joined(table: Table, keys: list[Key]) -> Any:
-    columns = list(table.primary_key)
-    arrays = [
-        cast(literal(list(values), ARRAY(column.type)), ARRAY(column.type))
-        for column, values in zip(columns, zip(*keys, strict=True), strict=True)
-    ]
-    names = [f"key_{number}" for number in range(len(columns))]
-    wanted = func.unnest(*arrays).table_valued(*names).render_derived(name="wanted")
-    same = [column == wanted.c[name] for column, name in zip(columns, names, strict=True)]
-    return select(table).join(wanted, and_(*same))
-
-
-def _removal(table: Table, keys: list[Key]) -> Any:
-    return delete(table).where(_among(table, keys))
-
-
-def _among(table: Table, keys: list[Key]) -> Any:
-    columns = list(table.primary_key)
-    if len(columns) == 1:
-        return columns[0].in_([key[0] for key in keys])
-    return tuple_(*columns).in_(keys)
+@lru_cache(maxsize=512)
+def _joined(table: Table) -> Any:
+    """Made once for each table, since making it takes longer than running it."""
+    keys = tuple(table.primary_key)
+    wanted = unnested(keys)
+    for number in range(len(keys)):
+        wanted = wanted.replace("%s::", f":keys_{number}\\:\\:", 1)
+    names = ", ".join(f"key_{key.name}" for key in keys)
+    same = " AND ".join(f"{table.name}.{key.name} = wanted.key_{key.name}" for key in keys)
+    columns = ", ".join(f"{table.name}.{column.name}" for column in table.columns)
+    sql = f"SELECT {columns} FROM {table.name} JOIN {wanted} AS wanted ({names}) ON {same}"
+    return text(sql).columns(*(column(item.name, item.type) for item in table.columns))

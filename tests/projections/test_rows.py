@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, event, insert, select
 
 from application.store.database import open_engine, writing
-from projections.engine.rows import MissingRow, Rehearsal, Rows
+from application.store.writes import MANY, writes_to
+from projections.engine.rows import REMEMBERED, Memory, MissingRow, Rehearsal, Rows
 
 counts = Table(
     "counts",
@@ -30,61 +31,66 @@ def connection(database_url: str) -> Iterator[Connection]:
     engine.dispose()
 
 
+def write(rows: Rows, connection: Connection) -> None:
+    with writes_to(connection) as writes:
+        rows.write(writes)
+
+
 def stored(connection: Connection) -> list[Any]:
     query = select(counts).order_by(counts.c.gate, counts.c.day)
     return [tuple(row) for row in connection.execute(query)]
 
 
 def test_a_row_that_is_not_there_is_made_with_defaults(connection: Connection) -> None:
-    rows = Rows(connection, TABLES)
+    rows = Rows(connection, Memory(TABLES))
     rows.of(counts, gate="south", day=1).scans += 1
     rows.of(counts, gate="south", day=1).scans += 1
-    rows.write()
+    write(rows, connection)
     assert stored(connection) == [("north", 1, 5, None), ("south", 1, 2, None)]
 
 
 def test_a_stored_row_is_changed_and_no_other(connection: Connection) -> None:
     connection.execute(insert(counts), [{"gate": "north", "day": 2, "scans": 7}])
-    rows = Rows(connection, TABLES)
+    rows = Rows(connection, Memory(TABLES))
     rows.get(counts, day=1, gate="north").scans += 1
-    rows.write()
+    write(rows, connection)
     assert stored(connection) == [("north", 1, 6, None), ("north", 2, 7, None)]
 
 
 def test_a_row_that_should_be_there_fails_loudly(connection: Connection) -> None:
-    rows = Rows(connection, TABLES)
+    rows = Rows(connection, Memory(TABLES))
     with pytest.raises(MissingRow, match="counts has no row"):
         rows.get(counts, gate="south", day=1)
     assert rows.find(counts, gate="south", day=1) is None
 
 
 def test_a_row_is_never_added_twice(connection: Connection) -> None:
-    rows = Rows(connection, TABLES)
+    rows = Rows(connection, Memory(TABLES))
     rows.add(counts, gate="south", day=1, scans=3)
     with pytest.raises(ValueError, match="already"):
         rows.add(counts, gate="south", day=1)
 
 
 def test_a_removed_row_is_gone_and_may_come_back(connection: Connection) -> None:
-    rows = Rows(connection, TABLES)
+    rows = Rows(connection, Memory(TABLES))
     rows.remove(counts, gate="north", day=1)
     rows.remove(counts, gate="nowhere", day=1)
     assert rows.find(counts, gate="north", day=1) is None
     rows.of(counts, gate="north", day=1).scans = 1
-    rows.write()
+    write(rows, connection)
     assert stored(connection) == [("north", 1, 1, None)]
 
 
 def test_a_removed_row_is_deleted(connection: Connection) -> None:
-    rows = Rows(connection, TABLES)
+    rows = Rows(connection, Memory(TABLES))
     rows.remove(counts, gate="north", day=1)
-    rows.write()
+    write(rows, connection)
     assert stored(connection) == []
 
 
 def test_a_key_is_all_primary_key_columns(connection: Connection) -> None:
     with pytest.raises(TypeError, match="keyed by gate, day"):
-        Rows(connection, TABLES).of(counts, gate="north")
+        Rows(connection, Memory(TABLES)).of(counts, gate="north")
 
 
 def test_a_rehearsal_loads_everything_in_one_query(connection: Connection) -> None:
@@ -92,14 +98,83 @@ def test_a_rehearsal_loads_everything_in_one_query(connection: Connection) -> No
     event.listen(
         connection, "before_cursor_execute", lambda _c, _u, sql, *_: statements.append(sql)
     )
-    rehearsal = Rehearsal(connection, TABLES)
+    memory = Memory(TABLES)
+    rehearsal = Rehearsal(connection, memory)
     for day in range(50):
         rehearsal.of(counts, gate="north", day=day).scans += 1
-    rows = Rows(connection, TABLES)
+    rows = Rows(connection, memory)
     rows.prefetch(rehearsal)
     for day in range(50):
         rows.of(counts, gate="north", day=day).scans += 1
     assert len(statements) == 1
-    rows.write()
+    write(rows, connection)
     assert len(stored(connection)) == 50
     assert stored(connection)[1] == ("north", 1, 6, None)
+
+
+def test_what_was_read_or_written_is_not_read_again(connection: Connection) -> None:
+    memory = Memory(TABLES)
+    statements: list[str] = []
+    event.listen(
+        connection, "before_cursor_execute", lambda _c, _u, sql, *_: statements.append(sql)
+    )
+    for _ in range(3):
+        rows = Rows(connection, memory)
+        rows.of(counts, gate="north", day=1).scans += 1
+        rows.of(counts, gate="south", day=1).scans += 1
+        write(rows, connection)
+    assert sum(sql.startswith("SELECT") for sql in statements) == 2
+    assert stored(connection) == [("north", 1, 8, None), ("south", 1, 3, None)]
+
+
+def test_what_was_forgotten_is_read_again(connection: Connection) -> None:
+    memory = Memory(TABLES)
+    Rows(connection, memory).get(counts, gate="north", day=1).scans = 99
+    memory.forget()
+    assert Rows(connection, memory).get(counts, gate="north", day=1).scans == 5
+
+
+def test_nothing_is_looked_up_in_tables_known_to_be_empty(connection: Connection) -> None:
+    memory = Memory(TABLES)
+    memory.forget(empty=True)
+    assert memory.complete
+    assert Rows(connection, memory).find(counts, gate="north", day=1) is None
+
+
+def test_only_the_last_batch_is_remembered_of_very_many_rows(connection: Connection) -> None:
+    memory = Memory(TABLES)
+    memory.forget(empty=True)
+    first = Rows(connection, memory)
+    for day in range(2, REMEMBERED + 1):
+        first.add(counts, gate="south", day=day)
+    write(first, connection)
+    assert memory.complete
+    second = Rows(connection, memory)
+    for day in (1, 2, 3):
+        second.of(counts, gate="south", day=day).scans += 1
+    write(second, connection)
+    assert memory.complete
+    third = Rows(connection, memory)
+    third.add(counts, gate="west", day=1)
+    write(third, connection)
+    assert list(memory.tables[counts].known) == [("west", 1)]
+    fourth = Rows(connection, memory)
+    fourth.get(counts, gate="south", day=2).scans += 1
+    write(fourth, connection)
+    assert ("south", 2, 2, None) in stored(connection)
+    assert len(stored(connection)) == REMEMBERED + 2
+
+
+def test_very_many_rows_are_written_as_few_are(connection: Connection) -> None:
+    for count, gate in ((3, "few"), (MANY, "many")):
+        rows = Rows(connection, Memory(TABLES))
+        for day in range(count):
+            rows.add(counts, gate=gate, day=day, note=f'{day} "quoted", \\ \t {{}} NULL')
+        rows.add(counts, gate=gate, day=count, note="NULL")
+        rows.add(counts, gate=gate, day=count + 1)
+        write(rows, connection)
+    of = {gate: [row for row in stored(connection) if row[0] == gate] for gate in ("few", "many")}
+    assert of["few"][:3] == [("few", *row[1:]) for row in of["many"][:3]]
+    assert of["few"][0][3] == '0 "quoted", \\ \t {} NULL'
+    assert [row[3] for row in of["few"][3:]] == ["NULL", None]
+    assert [row[3] for row in of["many"][MANY:]] == ["NULL", None]
