@@ -1,5 +1,6 @@
 """What every aggregate and every event of the box office has in common."""
 
+import json
 from dataclasses import field
 from datetime import datetime
 from typing import ClassVar
@@ -19,7 +20,7 @@ class Fact(AggregateEvent):
     class_version: ClassVar[int] = 1
     position: int = field(default=0, init=False, repr=False, compare=False)
     recorded_at: datetime | None = field(default=None, init=False, repr=False, compare=False)
-    metadata: dict[str, str] | None = field(default=None, init=False, repr=False, compare=False)
+    metadata: str = field(default="{}", init=False, repr=False, compare=False)
 
     @property
     def occurred_at(self) -> datetime:
@@ -29,7 +30,8 @@ class Fact(AggregateEvent):
     @property
     def about(self) -> dict[str, str]:
         """Who caused it, by which request; empty for a fact that is not recorded yet."""
-        return self.metadata or {}
+        about: dict[str, str] = json.loads(self.metadata)
+        return about
 
 
 class FirstFact(AggregateCreated, Fact):

@@ -1,11 +1,11 @@
 """A read model's own copies of names, each beside its id: of customers, events, ticket types."""
 
-from uuid import UUID
+from typing import Any
 
 from sqlalchemy import Column, Table, Text, Uuid
 
 from domain.aggregate import Fact
-from domain.customer import Customer
+from domain.customer import Customer, Profile
 from domain.event import Event
 from projections.engine.read_model import Handler
 from projections.engine.rows import Rows
@@ -43,8 +43,8 @@ class CopiedNames:
             Event.Changed: self._event_named,
             Event.TicketTypeAdded: self._ticket_type_named,
             Event.TicketTypeChanged: self._ticket_type_named,
-            Customer.Registered: self._customer_known,
-            Customer.Changed: self._customer_known,
+            Customer.Registered: self._customer_registered,
+            Customer.Changed: self._customer_changed,
             Customer.Erased: self._customer_erased,
         }
 
@@ -57,16 +57,18 @@ class CopiedNames:
         row = rows.of(self.ticket_types, ticket_type_id=event.ticket_type_id)
         row.name = event.terms.name
 
-    def _customer_known(self, rows: Rows, event: Customer.Registered | Customer.Changed) -> None:
-        name, email = event.profile.name, event.profile.email
-        self._name_customer(rows, event.originator_id, name, email, found_by=(name, email))
+    def _customer_registered(self, rows: Rows, event: Customer.Registered) -> None:
+        self._name(rows, rows.add(self.customers, customer_id=event.originator_id), event.profile)
+
+    def _customer_changed(self, rows: Rows, event: Customer.Changed) -> None:
+        self._name(rows, rows.get(self.customers, customer_id=event.originator_id), event.profile)
 
     def _customer_erased(self, rows: Rows, event: Customer.Erased) -> None:
-        self._name_customer(rows, event.originator_id, "erased", "", found_by=())
+        row = rows.get(self.customers, customer_id=event.originator_id)
+        replace_words(rows, self.words, row.customer_id, (row.name, row.email), ())
+        row.name, row.email = "erased", ""
 
-    def _name_customer(
-        self, rows: Rows, customer_id: UUID, name: str, email: str, found_by: tuple[str, ...]
-    ) -> None:
-        row = rows.of(self.customers, customer_id=customer_id)
-        replace_words(rows, self.words, customer_id, (row.name, row.email), found_by)
-        row.name, row.email = name, email
+    def _name(self, rows: Rows, row: Any, profile: Profile) -> None:
+        known, new = (row.name, row.email), (profile.name, profile.email)
+        replace_words(rows, self.words, row.customer_id, known, new)
+        row.name, row.email = new

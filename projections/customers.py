@@ -33,26 +33,31 @@ customer_words = word_table("customer_words")
 
 
 def registered(rows: Rows, event: Customer.Registered) -> None:
-    rows.add(customers, id=event.originator_id, role=event.role, registered_at=event.occurred_at)
-    changed(rows, event)
+    row = rows.add(
+        customers, id=event.originator_id, role=event.role, registered_at=event.occurred_at
+    )
+    _describe(rows, row, event.profile)
 
 
-def changed(rows: Rows, event: Customer.Registered | Customer.Changed) -> None:
-    profile = event.profile
-    found_by = (profile.name, profile.email, profile.phone)
-    _describe(rows, event.originator_id, profile, found_by)
+def changed(rows: Rows, event: Customer.Changed) -> None:
+    _describe(rows, rows.get(customers, id=event.originator_id), event.profile)
 
 
 def erased(rows: Rows, event: Customer.Erased) -> None:
-    _describe(rows, event.originator_id, Profile(name="erased", email=""), found_by=())
-    rows.get(customers, id=event.originator_id).erased = True
+    row = rows.get(customers, id=event.originator_id)
+    replace_words(rows, customer_words, row.id, _texts(row), ())
+    row.name, row.email, row.phone, row.country = "erased", "", "", ""
+    row.erased = True
 
 
-def _describe(rows: Rows, customer_id: UUID, profile: Profile, found_by: tuple[str, ...]) -> None:
-    row = rows.get(customers, id=customer_id)
-    replace_words(rows, customer_words, customer_id, (row.name, row.email, row.phone), found_by)
+def _describe(rows: Rows, row: Any, profile: Profile) -> None:
+    replace_words(rows, customer_words, row.id, _texts(row), _texts(profile))
     row.name, row.email = profile.name, profile.email
     row.phone, row.country = profile.phone, profile.country
+
+
+def _texts(described: Any) -> tuple[str, str, str]:
+    return described.name, described.email, described.phone
 
 
 HANDLERS: dict[type[Fact], Handler] = {

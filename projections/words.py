@@ -6,6 +6,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -34,21 +35,28 @@ def word_table(name: str) -> Table:
     )
 
 
-def words(*texts: str) -> set[str]:
-    """The words of all texts, without case, accents and punctuation; and e-mail addresses whole."""
+@lru_cache(maxsize=1_000)
+def words(*texts: str) -> frozenset[str]:
+    """The words of all texts, without case, accents and punctuation; and e-mail addresses whole.
+
+    Several read models ask for those of the same customer, one soon after the other.
+    """
     plain = _plain(" ".join(texts))
-    return {*_WORD.findall(plain), *_ADDRESS.findall(plain)}
+    return frozenset((*_WORD.findall(plain), *_ADDRESS.findall(plain)))
 
 
 def replace_words(
     rows: Rows, table: Table, customer_id: UUID, before: Iterable[str], after: Iterable[str]
 ) -> None:
-    """From now on the customer is found by the texts `after`, no longer by `before`."""
+    """From now on the customer is found by the texts `after`, no longer by `before`.
+
+    What is in `before` must be what `after` was the last time.
+    """
     old, new = words(*before), words(*after)
     for word in old - new:
         rows.remove(table, word=word, customer_id=customer_id)
-    for word in new:
-        rows.of(table, word=word, customer_id=customer_id)
+    for word in new - old:
+        rows.add(table, word=word, customer_id=customer_id)
 
 
 def found_by(customer_id: ColumnElement[Any], table: Table, q: str) -> ColumnElement[bool]:

@@ -115,7 +115,7 @@ def read(
         query = query.where(events.c.position <= until)
     if topics:
         query = query.where(events.c.topic.in_(topics))
-    return [Entry(*row) for row in connection.execute(query)]
+    return [Entry(*row) for row in connection.execute(query).all()]
 
 
 def read_stream(
@@ -135,7 +135,7 @@ def read_stream(
         query = query.where(version > after)
     if until is not None:
         query = query.where(version <= until)
-    return [Entry(*row) for row in connection.execute(query)]
+    return [Entry(*row) for row in connection.execute(query).all()]
 
 
 def read_streams(connection: Connection, stream_ids: Sequence[UUID]) -> list[Entry]:

@@ -20,7 +20,6 @@ from domain.aggregate import Aggregate, Fact
 
 _ENVELOPE = {"originator_id", "originator_version", "timestamp", "originator_topic"}
 _encode = msgspec.json.Encoder().encode
-_decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class _Codec:
@@ -51,9 +50,10 @@ class _Codec:
         return _encode(content).decode()
 
     def attributes(self, payload: str) -> dict[str, Any]:
-        if payload.startswith(self.version_mark):
-            return self.decode(payload) | self.constants
-        return self.decode(self._upcast(payload)) | self.constants
+        current = payload.startswith(self.version_mark)
+        attributes = self.decode(payload if current else self._upcast(payload))
+        attributes.update(self.constants)
+        return attributes
 
     def _upcast(self, payload: str) -> bytes:
         content = msgspec.json.decode(payload)
@@ -89,7 +89,7 @@ def to_fact(entry: Entry) -> Fact:
     attributes["timestamp"] = entry.occurred_at
     attributes["position"] = entry.position
     attributes["recorded_at"] = entry.recorded_at
-    attributes["metadata"] = _decode_metadata(entry.metadata)
+    attributes["metadata"] = entry.metadata
     fact = object.__new__(codec.cls)
     object.__setattr__(fact, "__dict__", attributes)
     return fact

@@ -190,16 +190,20 @@ class Rehearsal(Rows):
     def __init__(self, connection: Connection, memory: Memory) -> None:
         super().__init__(connection, memory)
         self.asked: dict[Table, dict[Key, None]] = {}
+        self._made: set[tuple[Table, Key]] = set()
 
     def find(self, table: Table, **key: Any) -> Any:
         rows = self._tables[table]
         wanted = rows.shape.key(key)
-        if rows.has_to_load(wanted):
+        if rows.has_to_load(wanted) and (table, wanted) not in self._made:
             self.asked.setdefault(table, {})[wanted] = None
         return rows.shape.row_class(**key)
 
     def add(self, table: Table, **values: Any) -> Any:
-        return self._tables[table].shape.row_class(**values)
+        shape = self._tables[table].shape
+        row = shape.row_class(**values)
+        self._made.add((table, shape.key_of(row)))
+        return row
 
     def remove(self, table: Table, **key: Any) -> None:
         self.find(table, **key)
