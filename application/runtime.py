@@ -2,7 +2,7 @@
 
 import gc
 
-YOUNG, MIDDLE, OLD = 50_000, 20, 50
+YOUNG, MIDDLE, OLD = 200_000, 20, 50
 """Allocations before the youngest objects are looked through, and how often the older ones."""
 
 

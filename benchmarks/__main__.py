@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from application.runtime import collect_rarely
 from benchmarks import (
     appends,
     catching_up,
@@ -81,6 +82,7 @@ def main() -> None:
     given = _arguments()
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
     print(f"Each row is appended to {RESULTS.name}.", flush=True)
+    collect_rarely()  # as every process of a deployment does
     with Histories() as histories:
         for name in given.names or BENCHMARKS:
             benchmark = BENCHMARKS[name]

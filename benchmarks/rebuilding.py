@@ -18,7 +18,7 @@ from benchmarks.history import Histories
 from benchmarks.servers import box_office, running
 from projections.registry import READ_MODELS
 from tests.services import claimed_redis_database, find_redis
-from workers.jobs import request_rebuild
+from workers.jobs import request_rebuilds
 
 WORKERS = 2
 PAUSE_SECONDS = 0.05
@@ -86,8 +86,7 @@ def _rebuild(url: str) -> tuple[float, float]:
             turnstile = compose(settings)
             _await_workers(turnstile)
             started = time.perf_counter()
-            for model in READ_MODELS:
-                request_rebuild(turnstile, model.name)
+            request_rebuilds(turnstile, READ_MODELS)
             _await_all(turnstile)
             seconds = time.perf_counter() - started
             turnstile.close()

@@ -73,5 +73,7 @@ def found_by(customer_id: ColumnElement[Any], table: Table, q: str) -> ColumnEle
 
 
 def _plain(text: str) -> str:
+    if text.isascii():
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c))

@@ -23,6 +23,7 @@ from application.composition import Turnstile, compose
 from application.history import KINDS, as_of, history
 from application.importing import Importer, Names, Refusal
 from application.logs import configure_logs
+from application.runtime import collect_rarely
 from application.settings import Settings
 from application.store.group_commit import StoreUnavailable
 from domain.errors import DomainError
@@ -34,7 +35,7 @@ from projections.registry import READ_MODELS
 from web import printing, serving
 from web.demo import demo
 from workers import reactor
-from workers.jobs import request_import
+from workers.jobs import request_import, request_rebuilds
 from workers.supervisor import run_processes, run_threads, stopped_by_signals
 
 FOLLOW_SECONDS = 0.2
@@ -46,6 +47,7 @@ err = Console(stderr=True)
 def box_office(*, migrate: bool = False) -> Iterator[Turnstile]:
     """This process's box office; what is wrong with it ends the command with a plain message."""
     configure_logs()
+    collect_rarely()
     try:
         turnstile = compose(Settings.from_environment())
     except ValueError as error:
@@ -179,7 +181,7 @@ def import_(file: Path, source: str, as_json: bool, on_workers: bool) -> None:
     with box_office(migrate=True) as turnstile:
         if on_workers:
             _require_redis(turnstile)
-            _follow(turnstile, request_import(turnstile, source, file), f"Importing {file.name}")
+            _follow(turnstile, {f"Importing {file.name}": request_import(turnstile, source, file)})
             return
         refused: list[Refusal] = []
         importer = Importer(turnstile, source, refused.append)
@@ -199,10 +201,12 @@ def import_(file: Path, source: str, as_json: bool, on_workers: bool) -> None:
 
 @main.command("rebuild")
 @click.argument("names", nargs=-1)
-def rebuild_(names: tuple[str, ...]) -> None:
+@click.option("--on-workers", is_flag=True, help="Let 'turnstile work' do it, and follow it.")
+def rebuild_(names: tuple[str, ...], on_workers: bool) -> None:
     """Build read models (all, or those of these NAMES) again from the log, and swap them in.
 
-    Queries and the live projector go on meanwhile.
+    Queries and the live projector go on meanwhile. With --on-workers, all processes that work
+    on jobs share them.
     """
     models = [model for model in READ_MODELS if not names or model.name in names]
     unknown = set(names) - {model.name for model in READ_MODELS}
@@ -211,6 +215,10 @@ def rebuild_(names: tuple[str, ...]) -> None:
         wrong = ", ".join(sorted(unknown))
         raise click.ClickException(f"No read model {wrong}; there are: {known}.")
     with box_office() as turnstile:
+        if on_workers:
+            _require_redis(turnstile)
+            _follow(turnstile, request_rebuilds(turnstile, models))
+            return
         for model in models:
             _rebuild_one(turnstile, model)
 
@@ -282,20 +290,24 @@ def _require_redis(turnstile: Turnstile) -> None:
         raise click.ClickException("Jobs come over Redis: set REDIS_URL.")
 
 
-def _follow(turnstile: Turnstile, job_id: UUID, title: str) -> None:
-    """Show how far a job is until it has ended; what came of it."""
-    with _progress(title, 1) as advance:
-        while True:
-            with turnstile.engine.connect() as connection:
-                job = jobs.job(connection, job_id)
-            assert job is not None, "It was just asked for."
-            advance(job["done"], job["total"] or 1)
-            if job["finished_at"] is not None:
-                break
+def _follow(turnstile: Turnstile, wanted: dict[str, UUID]) -> None:
+    """Show how far jobs are until all have ended, and what came of each; ids by title."""
+    with _progress_bar() as bar:
+        tasks = {title: bar.add_task(title, total=1) for title in wanted}
+        ended: dict[str, dict[str, Any]] = {}
+        while len(ended) < len(wanted):
             time.sleep(FOLLOW_SECONDS)
-    if job["state"] == jobs.FAILED:
-        raise click.ClickException(job["outcome"])
-    click.echo(job["outcome"])
+            with turnstile.engine.connect() as connection:
+                found = {title: jobs.job(connection, job_id) for title, job_id in wanted.items()}
+            for title, job in found.items():
+                assert job is not None, "It was just asked for."
+                bar.update(tasks[title], completed=job["done"], total=job["total"] or 1)
+                if job["finished_at"] is not None:
+                    ended[title] = job
+    for title, job in ended.items():
+        click.echo(f"{title}: {job['outcome']}")
+    if any(job["state"] == jobs.FAILED for job in ended.values()):
+        raise click.ClickException("Not every job succeeded.")
 
 
 def _require_free_port(settings: Settings) -> None:
@@ -315,12 +327,16 @@ def _uuid(text: str) -> UUID:
 
 @contextmanager
 def _progress(title: str, total: int) -> Iterator[Any]:
-    columns = (
+    with _progress_bar() as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _progress_bar() -> Progress:
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        console=err,
     )
-    with Progress(*columns, console=err) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -4,7 +4,7 @@ Over Redis when there is one, else within the process. A job is given its id onl
 handed out twice, and starts again cleanly when its worker was killed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,8 @@ from application.importing import Importer, Refusal
 from application.store.database import writing
 from domain.errors import NotFound
 from projections.engine import leases
-from projections.engine.rebuild import RebuildRuns, rebuild
+from projections.engine.read_model import ReadModel
+from projections.engine.rebuild import RebuildRuns, largest_first, rebuild
 from projections.registry import read_model
 
 QUEUE = "turnstile"
@@ -153,6 +154,13 @@ def request_rebuild(turnstile: Turnstile, name: str) -> dict[str, Any]:
     job_id = jobs_of(turnstile).request(REBUILD, name)
     with turnstile.engine.connect() as connection:
         return jobs.job(connection, job_id) or {}
+
+
+def request_rebuilds(turnstile: Turnstile, models: Sequence[ReadModel]) -> dict[str, UUID]:
+    """Ask for rebuilds of several read models, which workers share; the jobs' ids by name."""
+    with turnstile.engine.connect() as connection:
+        ordered = largest_first(connection, models)
+    return {model.name: jobs_of(turnstile).request(REBUILD, model.name) for model in ordered}
 
 
 def request_import(turnstile: Turnstile, source: str, path: Path) -> UUID:

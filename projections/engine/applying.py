@@ -91,16 +91,18 @@ class Target:
     def _take(self, writes: Writes, facts: Sequence[Fact]) -> None:
         """Take them at once; those of streams that wait are parked behind them."""
         waiting = self._parked_streams(writes.connection)
-        taken = [fact for fact in facts if fact.originator_id not in waiting]
+        behind = [fact for fact in facts if fact.originator_id in waiting] if waiting else []
+        if behind:
+            facts = [fact for fact in facts if fact.originator_id not in waiting]
+            reasons = [(fact, waiting[fact.originator_id]) for fact in behind]
+            park(writes.connection, self.name, reasons)
         rows = Rows(writes.connection, self._memory)
         if not self._memory.complete:
-            rows.prefetch(self._rehearse(writes.connection, taken))
+            rows.prefetch(self._rehearse(writes.connection, facts))
         handlers = self.model.handlers
-        for fact in taken:
+        for fact in facts:
             handlers[type(fact)](rows, fact)
         rows.write(writes)
-        behind = [fact for fact in facts if fact.originator_id in waiting]
-        park(writes.connection, self.name, [(fact, waiting[fact.originator_id]) for fact in behind])
 
     def _rehearse(self, connection: Connection, facts: Sequence[Fact]) -> Rehearsal:
         rehearsal = Rehearsal(connection, self._memory)

@@ -69,33 +69,28 @@ def rebuild(
     Interrupted anywhere, it leaves the live tables alone, and starts again when called again.
     Raises `RebuildRuns` while another process rebuilds the same model.
     """
-    return rebuild_together(turnstile, [model], progress)[0]
-
-
-def rebuild_together(
-    turnstile: Turnstile,
-    models: Sequence[ReadModel],
-    progress: Progress = lambda done, total: None,
-) -> list[Rebuilt]:
-    """The same for several models: the log is read and decoded once for all of them."""
-    shadows = [_Shadow(model) for model in models]
+    shadow = _Shadow(model)
     try:
-        for shadow in shadows:
-            shadow.prepare(turnstile)
-        position = _fill(turnstile, shadows, 0, progress)
-        for shadow in shadows:
-            shadow.index(turnstile)
-        position = _fill(turnstile, shadows, position, progress)
-        return [_swap(turnstile, shadow, position) for shadow in shadows]
+        shadow.prepare(turnstile)
+        position = _fill(turnstile, shadow, 0, progress)
+        shadow.index(turnstile)
+        position = _fill(turnstile, shadow, position, progress)
+        return _swap(turnstile, shadow, position)
     finally:
         with writing(turnstile.engine) as connection:
-            for shadow in shadows:
-                leases.give_back(connection, shadow.holder)
+            leases.give_back(connection, shadow.holder)
 
 
-def _fill(
-    turnstile: Turnstile, shadows: Sequence["_Shadow"], position: int, progress: Progress
-) -> int:
+def largest_first(connection: Connection, models: Sequence[ReadModel]) -> list[ReadModel]:
+    """Read models by the rows they have now: who shares the work wants no large one left for
+    the end, when nobody has anything to do beside it."""
+    sizes = {
+        model.name: sum(_count(connection, table) for table in model.tables) for model in models
+    }
+    return sorted(models, key=lambda model: -sizes[model.name])
+
+
+def _fill(turnstile: Turnstile, shadow: "_Shadow", position: int, progress: Progress) -> int:
     """Take everything from `position` to the end of the log; where that was."""
     head = position + 1
     while position < head:
@@ -103,13 +98,10 @@ def _fill(
         with writing(turnstile.engine) as connection:
             head = log.read_head(connection)
             end = min(head, position + BATCH)
-            facts = read_facts(connection, [shadow.model for shadow in shadows], position, end)
-            moved = []
-            for shadow in shadows:
-                shadow.keep_lease(connection)
-                moved.append(shadow.take(connection, facts, end))
-        for shadow, standing in zip(shadows, moved, strict=True):
-            shadow.target.moved_to(standing)
+            facts = read_facts(connection, [shadow.model], position, end)
+            shadow.keep_lease(connection)
+            standing = shadow.take(connection, facts, end)
+        shadow.target.moved_to(standing)
         position = end
         progress(position, head)
         if turnstile.settings.embedded:  # SQLite's one write lock goes to whoever asks first

@@ -4,7 +4,7 @@ What was loaded or written is remembered from batch to batch, so that a row whic
 changes is read once, not every time.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field, make_dataclass
 from functools import lru_cache
 from operator import attrgetter, itemgetter
@@ -35,19 +35,29 @@ class _Shape:
         self.values_of = _reader(attrgetter, table.columns.keys())
         self.key_names = tuple(column.name for column in table.primary_key)
         self.key_of = _reader(attrgetter, self.key_names)
-        self._key_in = _reader(itemgetter, self.key_names)
+        self._key_named = _reader(itemgetter, self.key_names)
+        names = table.columns.keys()
+        self.key_in = _reader(itemgetter, [names.index(name) for name in self.key_names])
 
     def key(self, values: dict[str, Any]) -> Key:
         if len(values) != len(self.key_names):
             raise TypeError(f"{self.name} is keyed by {', '.join(self.key_names)}.")
-        return self._key_in(values)
+        return self._key_named(values)
+
+
+class _Slot:
+    """A row, None if it does not exist, and its values in the database, None if not there."""
+
+    __slots__ = ("row", "stored", "touched")
+
+    def __init__(self) -> None:
+        self.row: Any = None
+        self.stored: Key | None = None
+        self.touched = False
 
 
 class _TableRows:
-    """One table's rows by primary key; None for one that does not exist.
-
-    `stored` holds what the database has of them. `complete` says that it has no others.
-    """
+    """One table's rows by primary key; `complete` when the database has no others."""
 
     def __init__(self, table: Table, physical: Table) -> None:
         self.physical = physical
@@ -55,62 +65,67 @@ class _TableRows:
         self.forget(empty=False)
 
     def forget(self, *, empty: bool) -> None:
-        self.known: dict[Key, Any] = {}
-        self.touched: dict[Key, Any] = {}
-        self.stored: dict[Key, Key] = {}
+        self.slots: dict[Key, _Slot] = {}
+        self.touched: list[_Slot] = []
         self.complete = empty
 
     def has_to_load(self, key: Key) -> bool:
-        return not self.complete and key not in self.known
+        return not self.complete and key not in self.slots
 
     def load(self, connection: Connection, keys: Iterable[Key]) -> None:
         wanted = [key for key in keys if self.has_to_load(key)]
-        self.known.update(dict.fromkeys(wanted))
+        for key in wanted:
+            self.slots[key] = _Slot()
         for values in _look_up(connection, self.physical, wanted):
             row = self.shape.row_class(*values)
-            key = self.shape.key_of(row)
-            self.known[key] = row
-            self.stored[key] = tuple(values)
+            slot = self.slots[self.shape.key_of(row)]
+            slot.row, slot.stored = row, tuple(values)
 
-    def find(self, key: Key, connection: Connection) -> Any:
-        try:
-            row = self.known[key]
-        except KeyError:
+    def slot(self, key: Key, connection: Connection) -> _Slot:
+        """Where the row with that key belongs; it is going to be changed."""
+        slot = self.slots.get(key)
+        if slot is None:
             self.load(connection, [key])
-            row = self.known.get(key)
-        self.touched[key] = row
-        return row
+            return self.new_slot(key)
+        self._touch(slot)
+        return slot
 
-    def put(self, key: Key, row: Any) -> None:
-        self.known[key] = self.touched[key] = row
+    def new_slot(self, key: Key) -> _Slot:
+        """The same where nothing needs to be looked up."""
+        slot = self.slots.setdefault(key, _Slot())
+        self._touch(slot)
+        return slot
+
+    def _touch(self, slot: _Slot) -> None:
+        if not slot.touched:
+            slot.touched = True
+            self.touched.append(slot)
 
     def write(self, writes: Writes) -> None:
         new: list[Key] = []
         changed: list[Key] = []
         gone: list[Key] = []
-        stored, values_of = self.stored, self.shape.values_of
-        for key, row in self.touched.items():
-            before = stored.get(key)
-            if row is None:
-                if before is not None:
-                    gone.append(key)
-                    del stored[key]
+        for slot in self.touched:
+            slot.touched = False
+            values = None if slot.row is None else self.shape.values_of(slot.row)
+            if values == slot.stored:
                 continue
-            values = values_of(row)
-            if values != before:
-                (changed if before is not None else new).append(values)
-                stored[key] = values
+            if values is None:
+                gone.append(self.shape.key_in(slot.stored))
+            else:
+                (new if slot.stored is None else changed).append(values)
+            slot.stored = values
         writes.delete(self.physical, gone)
         writes.insert(self.physical, new)
         writes.upsert(self.physical, changed)
         self._forget_old()
 
     def _forget_old(self) -> None:
-        if len(self.known) > REMEMBERED:
-            self.known = self.touched
-            self.stored = {key: self.stored[key] for key in self.known if key in self.stored}
+        if len(self.slots) > REMEMBERED:
+            kept = [slot for slot in self.touched if slot.row is not None]
+            self.slots = {self.shape.key_of(slot.row): slot for slot in kept}
             self.complete = False
-        self.touched = {}
+        self.touched = []
 
 
 class Memory:
@@ -155,23 +170,22 @@ class Rows:
     def find(self, table: Table, **key: Any) -> Any | None:
         """The row with that key, or None."""
         rows = self._tables[table]
-        return rows.find(rows.shape.key(key), self._connection)
+        return rows.slot(rows.shape.key(key), self._connection).row
 
     def add(self, table: Table, **values: Any) -> Any:
         """A new row."""
         rows = self._tables[table]
         row = rows.shape.row_class(**values)
-        key = rows.shape.key_of(row)
-        if rows.known.get(key) is not None:
-            raise ValueError(f"{table.name} has a row {key} already.")
-        rows.put(key, row)
+        slot = rows.new_slot(rows.shape.key_of(row))
+        if slot.row is not None:
+            raise ValueError(f"{table.name} has a row {values} already.")
+        slot.row = row
         return row
 
     def remove(self, table: Table, **key: Any) -> None:
         """Delete the row with that key, if there is one."""
-        if self.find(table, **key) is not None:
-            rows = self._tables[table]
-            rows.put(rows.shape.key(key), None)
+        rows = self._tables[table]
+        rows.slot(rows.shape.key(key), self._connection).row = None
 
     def prefetch(self, rehearsal: "Rehearsal") -> None:
         """Load all rows that were asked for in the rehearsal, in one query per table."""
@@ -226,10 +240,10 @@ def _default(column: Column[Any]) -> Any:
     return field(default=None if given is None else given.arg)
 
 
-def _reader(read: Any, names: Iterable[str]) -> Callable[[Any], Key]:
+def _reader(read: Any, names: Sequence[Any]) -> Callable[[Any], Key]:
     """What reads these of a row as a tuple, also when it is only one."""
     of = read(*names)
-    return of if len(tuple(names)) > 1 else lambda row: (of(row),)
+    return of if len(names) > 1 else lambda row: (of(row),)
 
 
 def _look_up(connection: Connection, table: Table, keys: list[Key]) -> Iterator[Any]:

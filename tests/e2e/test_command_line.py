@@ -1,6 +1,7 @@
 """The command line of auditors and operators, on a festival of a few lines."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ from click.testing import CliRunner, Result
 from application.composition import compose
 from application.importing import Names
 from application.settings import Settings
+from projections.engine.projector import Projector
+from projections.registry import READ_MODELS
 from web.cli import main
 from workers.jobs import jobs_of
 
@@ -174,6 +177,22 @@ def test_workers_import_what_they_are_handed(
     assert [(fields["line"], fields["rule"]) for fields in refused] == 2 * [
         (len(RECORD) + 1, "unreadable")
     ]
+
+
+def test_workers_share_rebuilds(
+    run: Run, migrated_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turnstile = compose(Settings(database_url=migrated_url, redis_url=redis_url))
+    worker = jobs_of(turnstile).start_worker(threads=1)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    run("import", str(tmp_path / "record.jsonl"))
+    Projector(turnstile).catch_up()
+    result = run("rebuild", "--on-workers")
+    worker.stop()
+    turnstile.close()
+    head = re.findall(r"(\w+): \d+ rows at position (\d+)", result.output)
+    assert {name for name, _ in head} == {model.name for model in READ_MODELS}
+    assert len({position for _, position in head}) == 1
 
 
 def test_workers_need_redis(run: Run, tmp_path: Path) -> None:

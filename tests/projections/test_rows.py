@@ -157,7 +157,7 @@ def test_only_the_last_batch_is_remembered_of_very_many_rows(connection: Connect
     third = Rows(connection, memory)
     third.add(counts, gate="west", day=1)
     write(third, connection)
-    assert list(memory.tables[counts].known) == [("west", 1)]
+    assert list(memory.tables[counts].slots) == [("west", 1)]
     fourth = Rows(connection, memory)
     fourth.get(counts, gate="south", day=2).scans += 1
     write(fourth, connection)
