@@ -3,12 +3,10 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
-from sqlalchemy import BindParameter, Connection, CursorResult, bindparam, delete, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, select
 
-from application.store.database import is_postgres
 from application.store.tables import idempotency
 from application.store.work import Answer, Key
 from application.store.writes import Writes
@@ -47,28 +45,33 @@ class KeptAnswer(msgspec.Struct, frozen=True):
         return self.answer
 
 
-def find(connection: Connection, keys: Sequence[Key]) -> dict[tuple[str, str], KeptAnswer]:
-    """What is kept under those keys, by scope and key; what has expired makes room."""
+Kept = dict[tuple[str, str], KeptAnswer]
+"""Stored answers by scope and key."""
+
+
+def find(connection: Connection, keys: Sequence[Key]) -> Kept:
+    """What is kept under those keys; what has expired makes room."""
+    ids = [key.id for key in keys]
+    rows: list[Row[Any]] = []
+    for start in range(0, len(ids), SLICE):
+        rows += connection.execute(_KEPT, {"ids": ids[start : start + SLICE]})
+    return unexpired(connection, rows)
+
+
+def unexpired(connection: Connection, rows: Iterable[Any]) -> Kept:
+    """These rows of the table, without those that have expired: they are deleted."""
     now = datetime.now(UTC)
-    found, expired = {}, []
-    for start in range(0, len(keys), SLICE):
-        for row in _select(connection, [key.id for key in keys[start : start + SLICE]]):
-            if row.expires_at is not None and row.expires_at <= now:
-                expired.append(UUID(str(row.id)))
-                continue
-            answer = msgspec.json.decode(row.answer, type=StoredAnswer)
-            found[row.scope, row.key] = KeptAnswer(row.fingerprint, answer)
+    found: Kept = {}
+    expired = []
+    for row in rows:
+        if row.expires_at is not None and row.expires_at <= now:
+            expired.append(row.id)
+            continue
+        answer = msgspec.json.decode(row.answer, type=StoredAnswer)
+        found[row.scope, row.key] = KeptAnswer(row.fingerprint, answer)
     if expired:
         connection.execute(delete(idempotency).where(idempotency.c.id.in_(expired)))
     return found
-
-
-def _select(connection: Connection, ids: list[UUID]) -> CursorResult[Any]:
-    """The rows with these ids. Almost always there are none, and this runs in every batch, so
-    PostgreSQL gets plain SQL: nothing is to be built or compiled anew."""
-    if is_postgres(connection):
-        return connection.exec_driver_sql(_KEPT_SQL, ([value.hex for value in ids],))
-    return connection.execute(_KEPT, {"ids": ids})
 
 
 def keep(writes: Writes, new: Iterable[tuple[Key, StoredAnswer]]) -> None:
@@ -107,4 +110,3 @@ def _named_rules(base: type[DomainError]) -> dict[str, type[DomainError]]:
 _RULES = _named_rules(errors.DomainError)
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _KEPT = select(idempotency).where(idempotency.c.id.in_(_IDS))
-_KEPT_SQL = "SELECT * FROM idempotency WHERE id = ANY(%s::uuid[])"

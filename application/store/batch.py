@@ -1,14 +1,14 @@
 """One batch of commands before it is durable: what it read, and what it decided."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from application.store.log import Entry, NewEntry
-from application.store.mapper import to_fact, to_new_entry
+from application.store.log import NewEntry
+from application.store.mapper import to_new_entry
 from application.store.snapshots import EVERY, load_stream, load_streams
 from application.store.work import Work
 from domain.aggregate import Aggregate, Fact
@@ -16,16 +16,12 @@ from domain.aggregate import Aggregate, Fact
 IdentityMap = OrderedDict[UUID, Aggregate]
 
 
-class Moved(Exception):
-    """Others appended to a stream that this batch relied on."""
-
-
 @dataclass
 class Batch:
     """Aggregates are shared with the batches before and after; the rest is this batch's own.
 
     `touched` holds the version that each stream had when the batch first looked at it, 0 for
-    one that did not exist: what the batch relies on.
+    one that did not exist.
     """
 
     aggregates: IdentityMap
@@ -85,20 +81,6 @@ class Batch:
             if aggregate.version != version or aggregate.pending_events:
                 self.aggregates.pop(stream_id, None)
                 self.undone.add(stream_id)
-
-    def apply(self, missed: Sequence[Entry]) -> None:
-        """Bring the map up to date; raises `Moved` if the batch relied on an older state."""
-        for entry in missed:
-            if entry.version > self.touched.get(entry.stream_id, entry.version):
-                raise Moved
-            aggregate = self.aggregates.get(entry.stream_id)
-            if aggregate is not None and entry.version == aggregate.version + 1:
-                to_fact(entry).mutate(aggregate)
-
-    def abandon(self) -> None:
-        """Drop every aggregate that this batch may have changed."""
-        for stream_id in self.touched:
-            self.aggregates.pop(stream_id, None)
 
     def due_for_snapshot(self) -> list[Aggregate]:
         """The aggregates that have passed another `EVERY` versions."""

@@ -4,9 +4,8 @@ Whoever finds the executor free becomes the leader, takes all that waits, decide
 one after another against one identity map, and appends their events in one transaction. So
 thirty-two buyers of one hot event cost one commit, not thirty-two conflicts.
 
-The map is kept between batches. A batch is decided against it as it stands; once the head of
-the log is locked, what others have appended meanwhile is read. If that touches a stream which
-the batch has read or written, the batch is decided again, this time under the lock.
+The map is kept between batches. A batch begins by locking the head of the log, and reads what
+others have appended since; so whatever it then decides holds until it is committed.
 """
 
 import threading
@@ -17,28 +16,28 @@ from datetime import UTC, datetime
 
 import structlog
 from prometheus_client import Counter, Histogram
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from application.store import answers, log
-from application.store.answers import KeptAnswer, StoredAnswer
-from application.store.batch import Batch, IdentityMap, Moved
-from application.store.database import is_postgres, writing
+from application.store.answers import StoredAnswer
+from application.store.batch import Batch, IdentityMap
+from application.store.mapper import to_fact
 from application.store.signals import LOG, Signals
 from application.store.snapshots import keep_snapshots
+from application.store.transactions import batch_begun, commit
 from application.store.work import Answer, Command, Key, Work
 from application.store.writes import writes_to
 from domain.errors import AlreadyExists, DomainError, IdempotencyKeyReused
 
-LARGEST_BATCH = 256
+LARGEST_BATCH = 128
 CACHED_AGGREGATES = 20_000
 MOST_TO_CATCH_UP = 5_000
 ATTEMPTS = 10
-BATCHES_UNDER_LOCK = 64
-"""After a conflict, so many batches take the lock first: whoever competes will do so again."""
 
 BATCHES = Counter("turnstile_batches", "Transactions that group commit made")
-CONFLICTS = Counter("turnstile_conflicts", "Batches decided again, since others wrote meanwhile")
+CONFLICTS = Counter("turnstile_conflicts", "Batches refused because an id existed already")
+MISSED = Counter("turnstile_missed_events", "Events of other processes read before deciding")
 BATCH_SIZE = Histogram(
     "turnstile_batch_commands", "Commands in a batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
@@ -111,7 +110,6 @@ class Executor:
         self._mutex = threading.Lock()
         self._queue: deque[_Pending] = deque()
         self._busy = False
-        self._under_lock = 0
         self._aggregates: IdentityMap = OrderedDict()
         self._position: int | None = None
         self._committing = False
@@ -188,18 +186,12 @@ class Executor:
 
     def _settle(self, commands: list[Command]) -> list[Outcome]:
         for attempt in range(ATTEMPTS):
-            first_to_write = self._locks_first()
             try:
                 return self._attempt(commands)
-            except Moved:
-                CONFLICTS.inc()
-                self._under_lock = BATCHES_UNDER_LOCK
             except IntegrityError as error:
-                if first_to_write:
-                    raise AlreadyExists("Something with one of these ids exists.") from error
                 CONFLICTS.inc()
-                self._under_lock = BATCHES_UNDER_LOCK
-                self._forget_everything()
+                self._committing = False
+                raise AlreadyExists("Something with one of these ids exists.") from error
             except DBAPIError as error:
                 if not error.connection_invalidated or self._committing:
                     raise
@@ -209,24 +201,31 @@ class Executor:
 
     def _attempt(self, commands: list[Command]) -> list[Outcome]:
         self._committing = False
-        with writing(self._engine) as connection:
-            if self._position is None:
-                self._position = log.read_head(connection)
+        keys = [key for command in commands for key in command.keys]
+        with batch_begun(self._engine, keys) as (connection, head, kept):
+            self._catch_up(connection, head.position)
             batch = Batch(self._aggregates, connection)
-            head = self._lock_if_contended(batch)
-            decided, fresh = self._decide_all(batch, commands)
-            first, position = self._make_durable(batch, fresh, head)
-            self._committing = True
-        self._position = position
+            decided, fresh = self._decide_all(batch, commands, kept)
+            keep_snapshots(connection, batch.due_for_snapshot())
+            first, end = head.position + 1, head
+            with writes_to(connection) as writes:
+                if batch.entries:
+                    end = log.write(writes, head, batch.entries, datetime.now(UTC))
+                    self._signals.announce(writes, LOG)
+                answers.keep(writes, _to_keep(fresh, first, end.position))
+                self._committing = True
+                commit(writes)
+        BATCHES.inc()
+        self._position = end.position
         while len(self._aggregates) > CACHED_AGGREGATES:
             self._aggregates.popitem(last=False)
         if batch.entries:
             self._signals.ring(LOG)
-        return [item.durable(first, position) for item in decided]
+        return [item.durable(first, end.position) for item in decided]
 
-    def _decide_all(self, batch: Batch, commands: list[Command]) -> tuple[list[_Decided], _Fresh]:
-        keys = [key for command in commands for key in command.keys]
-        kept = answers.find(batch.connection, keys)
+    def _decide_all(
+        self, batch: Batch, commands: list[Command], kept: answers.Kept
+    ) -> tuple[list[_Decided], _Fresh]:
         batch.assume_new(command.makes for command in commands if command.makes is not None)
         batch.prefetch(stream_id for command in commands for stream_id in command.ids())
         fresh: _Fresh = {}
@@ -263,73 +262,25 @@ class Executor:
             return _Decided(error)
         return _Decided(outcome, len(batch.entries) - 1 if work.facts else None)
 
-    def _make_durable(self, batch: Batch, fresh: _Fresh, head: log.Head | None) -> tuple[int, int]:
-        """Write the batch; the position of its first event, and the log's last position."""
-        if head is None and not (batch.entries or fresh):
-            position = log.read_head(batch.connection)
-            self._catch_up(batch, position)
-            return position, position
-        head = head or self._lock(batch)
-        first = head.position + 1
-        with writes_to(batch.connection) as writes:
-            if batch.entries:
-                head = log.write(writes, head, batch.entries, datetime.now(UTC))
-                self._signals.announce(writes, LOG)
-            answers.keep(writes, _to_keep(fresh, first, head.position))
-        keep_snapshots(batch.connection, batch.due_for_snapshot())
-        BATCHES.inc()
-        return first, head.position
-
-    def _locks_first(self) -> bool:
-        return self._under_lock > 0 or not is_postgres(self._engine)
-
-    def _lock_if_contended(self, batch: Batch) -> log.Head | None:
-        if not self._locks_first():
-            return None
-        self._under_lock = max(0, self._under_lock - 1)
-        return self._lock(batch)
-
-    def _lock(self, batch: Batch) -> log.Head:
-        head = log.lock_head(batch.connection)
-        self._catch_up(batch, head.position)
-        return head
-
-    def _catch_up(self, batch: Batch, position: int) -> None:
-        try:
-            known = self._position
-            assert known is not None, "A batch begins by reading it."
-            if not known <= position <= known + MOST_TO_CATCH_UP:
-                self._start_over(batch)
-            elif position > known:
-                batch.apply(
-                    log.read(
-                        batch.connection,
-                        after=known,
-                        until=position,
-                        limit=MOST_TO_CATCH_UP,
-                    )
-                )
-        except Moved:
-            batch.abandon()
-            raise
+    def _catch_up(self, connection: Connection, position: int) -> None:
+        """Bring the map to the locked head of the log; after too much, nothing in it is trusted."""
+        known = self._position
+        if known is None or not known <= position <= known + MOST_TO_CATCH_UP:
+            self._aggregates.clear()
+        elif position > known:
+            MISSED.inc(position - known)
+            for entry in log.read(connection, after=known, until=position, limit=position - known):
+                aggregate = self._aggregates.get(entry.stream_id)
+                if aggregate is not None:
+                    to_fact(entry).mutate(aggregate)
         self._position = position
-
-    def _start_over(self, batch: Batch) -> None:
-        """Trust nothing in the map; a batch that already relied on it is decided again."""
-        relied = bool(batch.touched)
-        self._aggregates.clear()
-        if relied:
-            self._position = log.read_head(batch.connection)
-            raise Moved
 
     def _forget_everything(self) -> None:
         self._aggregates.clear()
         self._position = None
 
 
-def _replay(
-    command: Command, kept: dict[tuple[str, str], KeptAnswer], fresh: _Fresh
-) -> _Decided | None:
+def _replay(command: Command, kept: answers.Kept, fresh: _Fresh) -> _Decided | None:
     """What the command came to when it was sent before; None when it is new."""
     for key in command.keys:
         name = (key.scope, key.key)

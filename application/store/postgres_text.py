@@ -27,7 +27,7 @@ def array_text(values: Sequence[Any]) -> str:
 def _texts(values: Sequence[Any], texts: dict[type, Text], special: Iterable[str]) -> Iterable[str]:
     """The text of each value; texts in which nothing is special are taken as they are."""
     kinds = set(map(type, values))
-    if len(kinds) > 1:
+    if len(kinds) != 1:
         return [texts[type(value)](value) for value in values]
     if special and kinds == {str}:
         together = "".join(values)
