@@ -66,7 +66,7 @@ class Batch:
 
     def accept(self, work: Work, metadata: str) -> None:
         """Take over what a command decided; all of it or, when it cannot be written, nothing."""
-        entries = [to_new_entry(fact, metadata) for fact in work.facts]
+        entries = [*work.entries, *(to_new_entry(fact, metadata) for fact in work.facts)]
         for stream_id, (aggregate, version) in work.seen.items():
             if aggregate.pending_events:
                 raise RuntimeError(f"{aggregate!r} was changed, but not saved.")

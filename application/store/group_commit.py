@@ -247,6 +247,7 @@ class Executor:
             command.expected_version,
         )
         outcome: Outcome
+        before = len(batch.entries)
         try:
             shown = command.decide(work, **command.arguments)
             outcome = shown if isinstance(shown, DomainError) else Answer(command.present(shown), 0)
@@ -260,14 +261,15 @@ class Executor:
             batch.undo(work)
             logger.exception("command.failed", command=command.name)
             return _Decided(error)
-        return _Decided(outcome, len(batch.entries) - 1 if work.facts else None)
+        after = len(batch.entries)
+        return _Decided(outcome, after - 1 if after > before else None)
 
     def _catch_up(self, connection: Connection, position: int) -> None:
         """Bring the map to the locked head of the log; after too much, nothing in it is trusted."""
         known = self._position
         if known is None or not known <= position <= known + MOST_TO_CATCH_UP:
             self._aggregates.clear()
-        elif position > known:
+        elif position > known and self._aggregates:
             MISSED.inc(position - known)
             for entry in log.read(connection, after=known, until=position, limit=position - known):
                 aggregate = self._aggregates.get(entry.stream_id)

@@ -18,11 +18,16 @@ from sqlalchemy import Connection, Engine, insert, select, update
 import migrations
 from application.store import log
 from application.store.database import open_engine, writing
+from application.store.group_commit import Executor, StoreUnavailable
 from application.store.signals import LOG, Signals
 from application.store.tables import snapshots, tracking
+from application.store.work import Command, Context, Work
 from application.store.writes import writes_to
+from domain.errors import AlreadyExists
 
 R = TypeVar("R", bound="_Recorder")
+
+_CONTEXT = Context(actor="eventsourcing")
 
 POLL_SECONDS = 0.25
 """Subscriptions look so often even when no bell rings."""
@@ -37,6 +42,10 @@ def _library_errors() -> Iterator[None]:
         kind = getattr(library, type(error).__name__, library.PersistenceError)
         raise kind(str(error)) from error
     except sqlalchemy.exc.TimeoutError as error:
+        raise library.OperationalError(str(error)) from error
+    except AlreadyExists as error:
+        raise library.IntegrityError(str(error)) from error
+    except StoreUnavailable as error:
         raise library.OperationalError(str(error)) from error
     except ValueError as error:
         raise library.DataError(str(error)) from error
@@ -103,7 +112,14 @@ class SnapshotRecorder(_Recorder, library.AggregateRecorder):
 
 
 class StreamRecorder(_Recorder, library.AggregateRecorder):
-    """The log for whoever asks by stream only, and needs no positions."""
+    """The log for whoever asks by stream only, and needs no positions.
+
+    Appends of several threads share transactions, like the commands of a web process.
+    """
+
+    def __init__(self, engine: Engine, signals: Signals) -> None:
+        super().__init__(engine, signals)
+        self._executor = Executor(engine, signals)
 
     def insert_events(
         self, stored_events: Sequence[library.StoredEvent], **kwargs: Any
@@ -134,24 +150,17 @@ class StreamRecorder(_Recorder, library.AggregateRecorder):
             for entry in entries
         ]
 
-    def _append(
-        self,
-        stored_events: Sequence[library.StoredEvent],
-        moved: library.Tracking | None = None,
-    ) -> list[int]:
-        """Append the events, and move a position with them; the events' own positions."""
+    def _append(self, stored_events: Sequence[library.StoredEvent]) -> list[int]:
+        """Append the events; their positions."""
+        if not stored_events:
+            return []
         now = datetime.now(UTC)
-        with self._writing() as connection:
-            new = [_new_entry(event, now) for event in stored_events]
-            head = log.lock_head(connection)
-            if new:
-                with writes_to(connection) as writes:
-                    log.write(writes, head, new, now)
-                    self.signals.announce(writes, LOG)
-            if moved is not None:
-                _move(connection, moved)
-        self.signals.ring(LOG)
-        return list(range(head.position + 1, head.position + 1 + len(new)))
+        with _library_errors():
+            entries = [_new_entry(event, now) for event in stored_events]
+            last = self._executor.execute(
+                Command(_record, {"entries": entries}, _CONTEXT, _nothing)
+            ).position
+        return list(range(last - len(entries) + 1, last + 1))
 
 
 class LogRecorder(StreamRecorder, library.ApplicationRecorder):
@@ -230,7 +239,24 @@ class ProcessRecorder(LogRecorder, TrackingRecorder, library.ProcessRecorder):
     def insert_events(
         self, stored_events: Sequence[library.StoredEvent], **kwargs: Any
     ) -> Sequence[int] | None:
-        return self._append(stored_events, kwargs.get("tracking"))
+        moved = kwargs.get("tracking")
+        return self._append(stored_events) if moved is None else self._take(stored_events, moved)
+
+    def _take(
+        self, stored_events: Sequence[library.StoredEvent], moved: library.Tracking
+    ) -> list[int]:
+        """Append the events, and move a position with them; the events' own positions."""
+        now = datetime.now(UTC)
+        with self._writing() as connection:
+            new = [_new_entry(event, now) for event in stored_events]
+            head = log.lock_head(connection)
+            if new:
+                with writes_to(connection) as writes:
+                    log.write(writes, head, new, now)
+                    self.signals.announce(writes, LOG)
+            _move(connection, moved)
+        self.signals.ring(LOG)
+        return list(range(head.position + 1, head.position + 1 + len(new)))
 
 
 class Factory(library.InfrastructureFactory[TrackingRecorder]):
@@ -289,6 +315,14 @@ def _new_entry(event: library.StoredEvent, now: datetime) -> log.NewEntry:
         "{}",
         now,
     )
+
+
+def _record(work: Work, entries: Sequence[log.NewEntry]) -> None:
+    work.record(entries)
+
+
+def _nothing(_: None) -> dict[str, Any]:
+    return {}
 
 
 def _move(connection: Connection, moved: library.Tracking) -> None:

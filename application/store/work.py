@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from application.store.log import NewEntry
 from domain.aggregate import Aggregate, Fact
 from domain.errors import IdempotencyKeyReused, NotFound, Stale
 from domain.ids import derived_id
@@ -123,7 +124,7 @@ class Command:
 
 @dataclass
 class Work:
-    """The hands of one command: `load`, `find` and `save`."""
+    """The hands of one command: `load`, `find` and `save`; or `record`."""
 
     context: Context
     fetch: Callable[[UUID], Aggregate | None]
@@ -131,6 +132,7 @@ class Work:
     target: UUID | None = None
     expected_version: int | None = None
     facts: list[Fact] = field(default_factory=list)
+    entries: list[NewEntry] = field(default_factory=list)
     seen: dict[UUID, tuple[Aggregate, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -163,3 +165,7 @@ class Work:
         for aggregate in aggregates:
             self.seen.setdefault(aggregate.id, (aggregate, 0))
             self.facts.extend(aggregate.collect_events())  # type: ignore[arg-type]
+
+    def record(self, entries: Iterable[NewEntry]) -> None:
+        """Record what others made, as it is: streams that no aggregate of ours stands for."""
+        self.entries.extend(entries)
