@@ -109,6 +109,7 @@ class Executor:
         self._signals = signals
         self._mutex = threading.Lock()
         self._queue: deque[_Pending] = deque()
+        self._batch: list[_Pending] = []
         self._busy = False
         self._aggregates: IdentityMap = OrderedDict()
         self._position: int | None = None
@@ -148,10 +149,22 @@ class Executor:
     def _lead(self) -> None:
         with self._mutex:
             batch = [self._queue.popleft() for _ in range(min(LARGEST_BATCH, len(self._queue)))]
+        self._batch = batch
         try:
             self._run(batch)
         finally:
             self._hand_over(batch)
+
+    def _take_latecomers(self, commands: list[Command]) -> None:
+        """Take along who came while the lock was awaited, if no kept answers are to be read."""
+        if len(commands) < len(self._batch):  # decided one by one after a failure
+            return
+        with self._mutex:
+            while self._queue and len(commands) < LARGEST_BATCH:
+                if self._queue[0].command.keys:
+                    break
+                self._batch.append(self._queue.popleft())
+                commands.append(self._batch[-1].command)
 
     def _hand_over(self, batch: list[_Pending]) -> None:
         """Wake those whose command is done, and one who waits to lead the next batch."""
@@ -165,8 +178,8 @@ class Executor:
             successor.turn.release()
 
     def _run(self, batch: list[_Pending]) -> None:
-        BATCH_SIZE.observe(len(batch))
         outcomes = self._outcomes([item.command for item in batch])
+        BATCH_SIZE.observe(len(batch))
         for item, outcome in zip(batch, outcomes, strict=True):
             item.outcome = outcome
             COMMANDS.labels(item.command.name, _outcome_name(outcome)).inc()
@@ -203,6 +216,7 @@ class Executor:
         self._committing = False
         keys = [key for command in commands for key in command.keys]
         with batch_begun(self._engine, keys) as (connection, head, kept):
+            self._take_latecomers(commands)
             self._catch_up(connection, head.position)
             batch = Batch(self._aggregates, connection)
             decided, fresh = self._decide_all(batch, commands, kept)
