@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -63,7 +64,7 @@ def _require_order(start: Moment, end: Moment) -> None:
 
 def _until(entries: Sequence[Entry], moment: Moment, by: Clock) -> list[Entry]:
     if isinstance(moment, datetime):
-        return come_by(entries, moment, by)
+        return list(come_by(entries, moment, by))
     return [entry for entry in entries if entry.version <= moment]
 
 
@@ -88,16 +89,17 @@ def _changes(before: Leaves, after: Leaves, makers: dict[str, list[int]]) -> lis
 def _makers(first: Sequence[Entry], last: Sequence[Entry]) -> dict[str, list[int]]:
     """The positions of the events among `last`, but not `first`, that changed each path."""
     already = {entry.position for entry in first}
+    shared = list(takewhile(lambda entry: entry.position in already, last))
     makers: dict[str, list[int]] = {}
-    aggregate, leaves = None, Leaves()
-    for entry in last:
-        is_new = entry.position not in already
-        if is_new:
-            leaves = _leaves_of(aggregate)
+    aggregate = replay_some(shared)
+    before = _leaves_of(aggregate)
+    for entry in last[len(shared) :]:
         aggregate = replay_one(aggregate, entry)
-        if is_new:
-            for path in _changed(leaves, _leaves_of(aggregate)):
+        after = _leaves_of(aggregate)
+        if entry.position not in already:
+            for path in _changed(before, after):
                 makers.setdefault(path, []).append(entry.position)
+        before = after
     return makers
 
 

@@ -3,7 +3,7 @@
 Secrets are bearer credentials: they are shown to a ticket's holder and nowhere else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
@@ -128,21 +128,22 @@ def require_kind(connection: Connection, kind: str, aggregate_id: UUID) -> None:
         raise NotFound(f"There is no {kind} {aggregate_id}.")
 
 
-def come_by(entries: Sequence[Entry], at: datetime, by: Clock) -> list[Entry]:
-    """What had happened (or was recorded) by then, in the order of the log.
+def come_by(entries: Iterable[Entry], at: datetime, by: Clock) -> Iterator[Entry]:
+    """What of `entries`, in the order of the log, had happened (or was recorded) by then.
 
     A scanner that was offline reports late, so by when things happened there may be gaps, and
     something may even have happened before that on which it rests: a ticket's scan before its
-    issue. The beginnings in front of anything that had come count as come, so that whatever
-    is replayed stands on what it stood on when it was recorded.
+    issue. A beginning counts as come when anything after it has, so that whatever is replayed
+    stands on what it stood on when it was recorded.
     """
-    came = [entry.position for entry in entries if time_of(entry, by) <= at]
-    last = max(came, default=0)
-    return [
-        entry
-        for entry in entries
-        if entry.position <= last and (time_of(entry, by) <= at or entry.topic in BEGINNINGS)
-    ]
+    begun: list[Entry] = []
+    for entry in entries:
+        if time_of(entry, by) <= at:
+            yield from begun
+            begun.clear()
+            yield entry
+        elif entry.topic in BEGINNINGS:
+            begun.append(entry)
 
 
 def time_of(entry: Entry, by: Clock) -> datetime:

@@ -4,10 +4,10 @@ The read models' own handlers take the event's facts, up to that moment, on rows
 figure is defined once, and whatever moved it is known by having moved it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -40,6 +40,10 @@ NAMES = (
     *(f"{name}.{{ticket_type_id}}" for name in OF_TICKET_TYPES[-1]),
 )
 
+_HANDLERS = {
+    fact: [model.handlers[fact] for model in MODELS if fact in model.handlers]
+    for fact in {fact for model in MODELS for fact in model.handlers}
+}
 _UNBORN = object()
 
 
@@ -54,9 +58,8 @@ def figures(
     rows = RowsInMemory(table for model in MODELS for table in model.tables)
     for entry in _entries(connection, event_id, MODELS, at, by):
         fact = to_fact(entry)
-        for model in MODELS:
-            if type(fact) in model.handlers:
-                model.handlers[type(fact)](rows, fact)
+        for handler in _HANDLERS[type(fact)]:
+            handler(rows, fact)
     event = rows.get(event_summaries.event_summaries, event_id=event_id)
     return {
         "event_id": event_id,
@@ -151,9 +154,10 @@ def _entries(
     models: Sequence[ReadModel],
     at: datetime | None,
     by: Clock,
-) -> list[Entry]:
+) -> Iterator[Entry]:
     """What these models count of the event: from its own stream, and from those of its tickets
-    and of what was shown at its gates, as far as the gate lists know them."""
+    and of what was shown at its gates, as far as the gate lists know them.
+    Raises `NotFound` when that is nothing."""
     topics = sorted(set().union(*(model.topics for model in models)))
     known = select(tracking.c.position).where(tracking.c.name == GATE_LISTS.name)
     counted = and_(events.c.topic.in_(topics), events.c.position <= known.scalar_subquery())
@@ -165,16 +169,18 @@ def _entries(
         and_(counted, events.c.stream_id == event_id),
         and_(counted, events.c.position.in_(gate_lists.positions_of(event_id))),
     )
-    if not entries:
-        raise NotFound(f"There is no event {event_id}.")
     if at is not None:
         entries = come_by(entries, at, by)
-    if not entries:
-        raise NotFound(f"There was no event {event_id} then.")
-    return entries
+    first = next(entries, None)
+    if first is None:
+        said = (
+            f"There is no event {event_id}" if at is None else f"There was no event {event_id} then"
+        )
+        raise NotFound(f"{said}.")
+    return chain([first], entries)
 
 
-def _moves(figure: _Figure, entries: Sequence[Entry]) -> Iterator[_Move]:
+def _moves(figure: _Figure, entries: Iterable[Entry]) -> Iterator[_Move]:
     """What moved the figure; that it begins at zero is no move. Raises `NotFound` in the end
     when there never was such a figure, as of a ticket type that the event does not have."""
     rows = RowsInMemory(figure.model.tables)

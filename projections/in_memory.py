@@ -1,6 +1,7 @@
 """Rows with no database behind them: what handlers make of some facts, to look at and let go."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,8 @@ class RowsInMemory(Rows):
         return made.rows.get(made.key(key)) or made.add(key)
 
     def get(self, table: Table, **key: Any) -> Any:
-        row = self.find(table, **key)
+        made = self._made[table]
+        row = made.rows.get(made.key(key))
         if row is None:
             raise MissingRow(f"{table.name} has no row {key}.")
         return row
@@ -47,11 +49,8 @@ class _InMemory:
     def __init__(self, table: Table) -> None:
         self.name = table.name
         self.defaults = {column.name: _default(column) for column in table.columns}
-        self.key_names = [column.name for column in table.primary_key]
-        self.rows: dict[tuple[Any, ...], SimpleNamespace] = {}
-
-    def key(self, values: dict[str, Any]) -> tuple[Any, ...]:
-        return tuple([values[name] for name in self.key_names])
+        self.key: Callable[[dict[str, Any]], Any] = itemgetter(*table.primary_key.columns.keys())
+        self.rows: dict[Any, SimpleNamespace] = {}
 
     def add(self, values: dict[str, Any]) -> SimpleNamespace:
         key = self.key(values)

@@ -5,7 +5,7 @@ chain. Whoever holds it is the only writer, so a reader never meets a gap that f
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -145,14 +145,14 @@ def read_streams(connection: Connection, stream_ids: Sequence[UUID]) -> list[Ent
     return [Entry(*row) for row in connection.execute(_STREAMS, {"ids": stream_ids})]
 
 
-def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> list[Entry]:
-    """Entries that meet one of these conditions, in order; none may meet two.
+def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> Iterator[Entry]:
+    """Entries that meet one of these conditions, in order, one by one; none may meet two.
 
     Each condition is looked up by itself, so that each can use an index of its own.
     """
     query = union_all(*(_ENTRIES.where(condition) for condition in conditions))
     ordered = query.order_by(query.selected_columns.position)
-    return [Entry(*row) for row in connection.execute(ordered)]
+    return (Entry(*row) for row in connection.execute(ordered))
 
 
 def _in_utc(moment: datetime) -> datetime:
