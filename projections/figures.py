@@ -11,15 +11,16 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, and_, or_, select
+from sqlalchemy import Connection, Table, and_, or_
 
 from application.history import BEGINNINGS, Clock, come_by, recorded
 from application.store import log
 from application.store.log import Entry
 from application.store.mapper import to_fact
-from application.store.tables import events, tracking
+from application.store.tables import events
 from domain.errors import NotFound
 from projections import event_summaries, gate_lists, gate_statistics, ticket_type_sales
+from projections.engine.positions import positions
 from projections.engine.read_model import ReadModel
 from projections.event_summaries import EVENT_SUMMARIES
 from projections.gate_lists import GATE_LISTS
@@ -159,8 +160,8 @@ def _entries(
     and of what was shown at its gates, as far as the gate lists know them.
     Raises `NotFound` when that is nothing."""
     topics = sorted(set().union(*(model.topics for model in models)))
-    known = select(tracking.c.position).where(tracking.c.name == GATE_LISTS.name)
-    counted = and_(events.c.topic.in_(topics), events.c.position <= known.scalar_subquery())
+    known = positions(connection, [GATE_LISTS.name]).get(GATE_LISTS.name, 0)
+    counted = and_(events.c.topic.in_(topics), events.c.position <= known)
     if at is not None:
         clock = events.c.occurred_at if by == "occurred" else events.c.recorded_at
         counted = and_(counted, or_(clock <= at, events.c.topic.in_(BEGINNINGS)))

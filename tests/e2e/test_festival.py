@@ -92,11 +92,12 @@ def test_its_figures_at_the_end_of_a_day_are_what_was_recorded_until_then(
 
 
 def test_every_admission_is_a_source_of_the_count_of_admissions(festival: FlaskClient) -> None:
-    items, after = [], 0
-    while after is not None:
-        url = f"{EVENTS_URL}/figures/valid_scan_count/sources"
-        page = get(festival, url, limit=200, after=after)
-        items, after = items + page["items"], page["next"]
+    url = f"{EVENTS_URL}/figures/valid_scan_count/sources"
+    page = get(festival, url, limit=200)
+    items = page["items"]
+    while page["next"] is not None:
+        page = get(festival, url, limit=200, after=page["next"])
+        items += page["items"]
     assert {item["what"] for item in items} == {"Ticket.Admitted"}
     assert sum(item["contribution"] for item in items) == expected()["admissions"] == len(items)
 
@@ -127,7 +128,7 @@ def summary(client: FlaskClient) -> dict[str, Any]:
     """What the summary said of it before it was over."""
     with client.application.extensions[EXTENSION].engine.connect() as connection:
         (item,) = upcoming(connection, datetime(2016, 1, 1, tzinfo=UTC))["items"]
-    return item | {"event_id": str(item["event_id"])}
+    return {**item, "event_id": str(item["event_id"])}
 
 
 def orders(client: FlaskClient) -> dict[str, Any]:

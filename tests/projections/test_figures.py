@@ -58,7 +58,12 @@ def live(given: Given, event_id=FESTIVAL) -> dict[str, Any]:
     summary = next(item for item in summaries if item["event_id"] == event_id)
     percentage = low.get(event_id, {}).get("percentage_tickets_remaining")
     sold = {item["id"]: item["units_sold"] for item in types if item["event_id"] == event_id}
-    return summary | gates | {"percentage_tickets_remaining": percentage, "units_sold": sold}
+    return {
+        **summary,
+        **gates,
+        "percentage_tickets_remaining": percentage,
+        "units_sold": sold,
+    }
 
 
 def stand(given: Given, event_id=FESTIVAL, **moment: Any) -> dict[str, Any]:
