@@ -30,5 +30,8 @@ def get_figures(connection: Connection, query: dict[str, Any], event_id: UUID) -
 def list_figure_sources(
     connection: Connection, query: dict[str, Any], event_id: UUID, name: str
 ) -> Any:
-    """List the recorded events that make up one of an event's figures"""
+    """List the recorded events that make up one of an event's figures
+
+    Figures are named as `figures` shows them; for a ticket type, `units_sold.` and its id.
+    """
     return figures.sources(connection, event_id, name, **query)

@@ -15,7 +15,9 @@ class FiguresQuery(Strict):
 
 
 class SourcesQuery(FiguresQuery):
-    after = position(load_default=0)
+    after = position(
+        load_default=0, metadata={"description": "The `next` of the page before this one."}
+    )
     limit = limit()
 
 

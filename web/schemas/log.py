@@ -10,9 +10,7 @@ from application.history import CLOCKS
 from web.schemas.fields import INT64, Instant, Strict, Text, limit
 
 LATEST_VERSION = 2**31 - 1
-VERSION_OR_TIME = {
-    "oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]
-}
+VERSION_OR_TIME = [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]
 _version_form = re.compile(r"[0-9]{1,10}").fullmatch
 
 
@@ -88,14 +86,19 @@ class AsOf(Schema):
     as_of = fields.DateTime(required=True, metadata={"description": "When it last changed."})
 
 
-class VersionOrTime(Instant):
+class VersionOrTime(fields.Raw):
     """A version, or a time with its offset."""
 
-    def _deserialize(  # type: ignore[override]
+    def __init__(self, said: str, **kwargs: Any) -> None:
+        super().__init__(metadata={"description": said, "oneOf": VERSION_OR_TIME}, **kwargs)
+        self._time = Instant()
+
+    def _deserialize(
         self, value: Any, attr: str | None, data: Any, **kwargs: Any
     ) -> int | datetime:
         if not _version_form(value):
-            return super()._deserialize(value, attr, data, **kwargs)
+            time: datetime = self._time.deserialize(value, attr, data, **kwargs)
+            return time
         version = int(value)
         if version > LATEST_VERSION:
             raise ValidationError(f"A version is at most {LATEST_VERSION}.")
@@ -104,16 +107,11 @@ class VersionOrTime(Instant):
 
 class DiffQuery(Strict):
     start = VersionOrTime(
+        "A version (0: before the first), or a time, perhaps before all.",
         data_key="from",
         required=True,
-        metadata=VERSION_OR_TIME
-        | {"description": "A version (0: before the first), or a time; it may be before all."},
     )
-    end = VersionOrTime(
-        data_key="to",
-        required=True,
-        metadata=VERSION_OR_TIME | {"description": "A version or a time, as `from` is."},
-    )
+    end = VersionOrTime("A version, or a time, as `from` is one.", data_key="to", required=True)
     by = clock()
 
 
