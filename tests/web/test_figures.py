@@ -77,6 +77,15 @@ def test_every_source_tells_what_it_was_and_what_it_added(office: BoxOffice):
     assert sources(office, event, child)["items"] == []
 
 
+def test_the_sources_of_a_figure_show_no_secrets(office: BoxOffice):
+    event, grace = office.event(), office.customer("Grace")
+    ticket = office.ticket(event, office.customer())
+    office.post(f"/api/v1/tickets/{ticket['id']}/transfer", {"to_customer_id": grace["id"]})
+    (item,) = sources(office, event, "successful_transfer_count")["items"]
+    assert (item["what"], item["stream_id"]) == ("Ticket.Transferred", ticket["id"])
+    assert item["data"]["secret"] == "redacted"
+
+
 def test_sources_come_page_by_page(office: BoxOffice):
     event, customer = office.event(), office.customer()
     for quantity in (1, 2, 3):
