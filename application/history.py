@@ -3,9 +3,9 @@
 Secrets are bearer credentials: they are shown to a ticket's holder and nowhere else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -31,6 +31,18 @@ KINDS: dict[str, type[Aggregate]] = {
 }
 REDACTED = "redacted"
 Clock = Literal["occurred", "recorded"]
+CLOCKS: tuple[Clock, ...] = get_args(Clock)
+BEGINNINGS = {
+    fact.TOPIC
+    for fact in (
+        Event.Drafted,
+        Event.TicketTypeAdded,
+        Order.Placed,
+        Ticket.Issued,
+        Customer.Registered,
+    )
+}
+"""Facts on which all later ones of the same thing rest."""
 
 
 def history(
@@ -40,7 +52,7 @@ def history(
 
     Raises `NotFound`. Amounts in `data` are minor units, as recorded.
     """
-    _require_kind(connection, kind, aggregate_id)
+    require_kind(connection, kind, aggregate_id)
     entries = log.read_stream(connection, aggregate_id, after=after, limit=limit + 1)
     more = len(entries) > limit
     return {
@@ -65,12 +77,11 @@ def as_of(
     """
     if (version is None) == (at is None):
         raise Invalid("Say either at which time or at which version.")
-    _require_kind(connection, kind, aggregate_id)
+    require_kind(connection, kind, aggregate_id)
     if at is None:
         aggregate = load_stream(connection, aggregate_id, until=version)
     else:
-        entries = log.read_stream(connection, aggregate_id)
-        aggregate = _replay_until(entries, at, by)
+        aggregate = replay_some(come_by(log.read_stream(connection, aggregate_id), at, by))
     if aggregate is None:
         raise NotFound(f"There was no {kind} {aggregate_id} then.")
     if version is not None and aggregate.version < version:
@@ -109,26 +120,47 @@ def recorded(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _require_kind(connection: Connection, kind: str, aggregate_id: UUID) -> None:
+def require_kind(connection: Connection, kind: str, aggregate_id: UUID) -> None:
+    """Raises `NotFound` unless that stream is of this kind."""
     first = log.read_stream(connection, aggregate_id, limit=1)
     topic = KINDS[kind].TOPIC
     if not first or first[0].topic.split(".")[0] != topic:
         raise NotFound(f"There is no {kind} {aggregate_id}.")
 
 
-def _replay_until(entries: Iterable[Entry], at: datetime, by: Clock) -> Aggregate | None:
-    """Apply what had happened (or was recorded) by then.
+def come_by(entries: Iterable[Entry], at: datetime, by: Clock) -> Iterator[Entry]:
+    """What of `entries`, in the order of the log, had happened (or was recorded) by then.
 
-    A scanner that was offline reports late, so by when things happened the versions taken
-    may have gaps; their order is still that of the log.
+    A scanner that was offline reports late, so by when things happened there may be gaps, and
+    something may even have happened before that on which it rests: a ticket's scan before its
+    issue. A beginning counts as come when anything after it has, so that whatever is replayed
+    stands on what it stood on when it was recorded.
     """
+    begun: list[Entry] = []
+    for entry in entries:
+        if time_of(entry, by) <= at:
+            yield from begun
+            begun.clear()
+            yield entry
+        elif entry.topic in BEGINNINGS:
+            begun.append(entry)
+
+
+def time_of(entry: Entry, by: Clock) -> datetime:
+    """When it happened, or when it was recorded."""
+    return entry.occurred_at if by == "occurred" else entry.recorded_at
+
+
+def replay_some(entries: Iterable[Entry]) -> Aggregate | None:
+    """The aggregate after these entries of its stream, among whose versions may be gaps."""
     aggregate: Aggregate | None = None
     for entry in entries:
-        moment = entry.occurred_at if by == "occurred" else entry.recorded_at
-        if moment > at:
-            continue
-        fact = to_fact(entry)
-        if aggregate is not None:
-            aggregate.version = entry.version - 1
-        aggregate = fact.mutate(aggregate)
+        aggregate = replay_one(aggregate, entry)
     return aggregate
+
+
+def replay_one(aggregate: Aggregate | None, entry: Entry) -> Aggregate | None:
+    """The aggregate after that entry as well, whichever version it was at before."""
+    if aggregate is not None:
+        aggregate.version = entry.version - 1
+    return to_fact(entry).mutate(aggregate)

@@ -1,6 +1,9 @@
 """Event summaries: how each event on sale is doing, and which are nearly full."""
 
+from collections.abc import Callable
 from datetime import datetime
+from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import (
@@ -95,6 +98,10 @@ def _remaining(row: Any) -> int | None:
     return None if row.capacity is None else row.capacity - row.sold - row.held
 
 
+def _percentage_remaining(row: Any) -> float | None:
+    return None if row.percent_remaining is None else round(row.percent_remaining, 2)
+
+
 HANDLERS: dict[type[Fact], Handler] = {
     Event.Drafted: described,
     Event.Changed: described,
@@ -107,6 +114,15 @@ HANDLERS: dict[type[Fact], Handler] = {
     Event.TicketsReturned: returned,
 }
 EVENT_SUMMARIES = ReadModel("event_summaries", tables=(event_summaries,), handlers=HANDLERS)
+
+_SUMMED_UP: dict[str, Callable[[Any], Any]] = {
+    "total_tickets_sold": attrgetter("sold"),
+    "total_revenue": lambda row: to_decimal(row.revenue, row.currency),
+    "tickets_remaining": _remaining,
+    "tickets_held": attrgetter("held"),
+}
+FIGURES = _SUMMED_UP | {"percentage_tickets_remaining": _percentage_remaining}
+"""How each figure of an event is read off its row."""
 
 
 def upcoming(
@@ -135,20 +151,21 @@ def low_capacity(
     return page(connection, query, order=order, limit=limit, after=after, shape=_low)
 
 
-def _summary(row: Item) -> Item:
-    capacity = row["capacity"]
+def _summary(item: Item) -> Item:
+    row = SimpleNamespace(**item)
     return {
-        "event_id": row["event_id"],
-        "event_name": row["title"],
-        "organizer_name": row["organizer_name"],
-        "total_tickets_sold": row["sold"],
-        "total_revenue": to_decimal(row["revenue"], row["currency"]),
-        "currency": row["currency"],
-        "tickets_remaining": None if capacity is None else capacity - row["sold"] - row["held"],
-        "tickets_held": row["held"],
+        "event_id": row.event_id,
+        "event_name": row.title,
+        "organizer_name": row.organizer_name,
+        "currency": row.currency,
+        **{name: figure(row) for name, figure in _SUMMED_UP.items()},
     }
 
 
-def _low(row: Item) -> Item:
-    percentage = round(row["percent_remaining"], 2)
-    return {"id": row["id"], "name": row["name"], "percentage_tickets_remaining": percentage}
+def _low(item: Item) -> Item:
+    row = SimpleNamespace(**item)
+    return {
+        "id": row.id,
+        "name": row.name,
+        "percentage_tickets_remaining": _percentage_remaining(row),
+    }

@@ -6,7 +6,19 @@ The id of each is the position in the log where it stands.
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Table, Text, Uuid, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    CompoundSelect,
+    Connection,
+    Index,
+    Table,
+    Text,
+    Uuid,
+    select,
+    union_all,
+)
 
 from application.store.tables import UTCDateTime
 from domain.aggregate import Fact
@@ -153,6 +165,9 @@ GATE_LISTS = ReadModel(
     "gate_lists", tables=(gate_scans, gate_transfers, gate_invalid_attempts), handlers=HANDLERS
 )
 
+_ONCE_EACH = (gate_scans, gate_transfers)
+"""An invalid attempt stands in one of these as well."""
+
 
 def scans(connection: Connection, event_id: UUID, limit: int = 50) -> list[dict[str, Any]]:
     """The latest scans at the event's gates, entries and exits, the newest first.
@@ -174,6 +189,13 @@ def invalid_attempts(
     """The latest refused scans and transfers at the event, the newest first."""
     timestamp = gate_invalid_attempts.c.attempt_timestamp
     return _latest(connection, gate_invalid_attempts, timestamp, event_id, limit)
+
+
+def positions_of(event_id: UUID) -> CompoundSelect[Any]:
+    """A query for where in the log every scan and transfer of the event stands."""
+    return union_all(
+        *(select(table.c.id).where(table.c.event_id == event_id) for table in _ONCE_EACH)
+    )
 
 
 def _latest(

@@ -3,11 +3,13 @@
 A scan counts for the event at whose gate it was made, whichever event the ticket is for.
 """
 
+from collections.abc import Callable
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Date, Integer, Row, Table, Text, Uuid, select
+from sqlalchemy import Column, Connection, Date, Integer, Table, Text, Uuid, select
 
 from application.store.tables import UTCDateTime
 from domain.aggregate import Fact
@@ -134,6 +136,18 @@ GATE_STATISTICS = ReadModel(
     handlers=HANDLERS,
 )
 
+FIGURES: dict[str, Callable[[Any], Any]] = {
+    "scan_count": lambda row: row.valid_scan_count + row.invalid_scan_count,
+    "transfer_count": lambda row: row.successful_transfer_count + row.failed_transfer_count,
+    "invalid_attempt_count": lambda row: row.invalid_scan_count + row.failed_transfer_count,
+    "valid_scan_count": attrgetter("valid_scan_count"),
+    "invalid_scan_count": attrgetter("invalid_scan_count"),
+    "successful_transfer_count": attrgetter("successful_transfer_count"),
+    "failed_transfer_count": attrgetter("failed_transfer_count"),
+    "last_updated": attrgetter("last_updated"),
+}
+"""How each figure is read off a row of an event, or of one of its days."""
+
 
 def totals(connection: Connection) -> dict[str, dict[str, Any]]:
     """The counts of every event, by its id."""
@@ -181,15 +195,5 @@ def _known(ticket_type_id: UUID) -> UUID | None:
     return None if ticket_type_id == NO_TICKET_TYPE else ticket_type_id
 
 
-def _shown(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "event_id": row.event_id,
-        "scan_count": row.valid_scan_count + row.invalid_scan_count,
-        "transfer_count": row.successful_transfer_count + row.failed_transfer_count,
-        "invalid_attempt_count": row.invalid_scan_count + row.failed_transfer_count,
-        "valid_scan_count": row.valid_scan_count,
-        "invalid_scan_count": row.invalid_scan_count,
-        "successful_transfer_count": row.successful_transfer_count,
-        "failed_transfer_count": row.failed_transfer_count,
-        "last_updated": row.last_updated,
-    }
+def _shown(row: Any) -> dict[str, Any]:
+    return {"event_id": row.event_id, **{name: figure(row) for name, figure in FIGURES.items()}}

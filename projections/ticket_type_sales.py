@@ -1,6 +1,9 @@
 """Ticket type sales: which ticket types sell best, ever or between two days (UTC)."""
 
+from collections.abc import Callable
 from datetime import date
+from operator import attrgetter
+from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -88,6 +91,9 @@ HANDLERS: dict[type[Fact], Handler] = {
 TICKET_TYPE_SALES = ReadModel(
     "ticket_type_sales", tables=(events, ticket_types, days), handlers=HANDLERS
 )
+
+FIGURES: dict[str, Callable[[Any], Any]] = {"units_sold": attrgetter("units_sold")}
+"""How each figure of a ticket type is read off its row."""
 
 
 def top(

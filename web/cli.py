@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import migrations
 from application import jobs
 from application.composition import Turnstile, compose
+from application.difference import Moment, difference
 from application.history import KINDS, as_of, history
 from application.importing import Importer, Names, Refusal
 from application.logs import configure_logs
@@ -86,6 +87,18 @@ class _Time(click.ParamType[datetime]):
         except ValueError:
             self.fail(f"{value!r} is not a time like 2016-08-05T10:00:00Z.", param, ctx)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class _VersionOrTime(_Time):
+    """A version, or a time as above."""
+
+    name = "version or time"
+
+    def convert(  # type: ignore[override]
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Moment:
+        text = str(value)
+        return int(text) if text.isdecimal() else super().convert(value, param, ctx)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -237,6 +250,12 @@ def _rebuild_one(turnstile: Turnstile, model: ReadModel) -> None:
 @click.argument("reference", metavar="ID")
 @click.option("--at", type=_Time(), help="Its state at this time (ISO 8601, UTC).")
 @click.option("--version", type=click.IntRange(1), help="Its state at this version.")
+@click.option(
+    "--diff",
+    type=(_VersionOrTime(), _VersionOrTime()),
+    metavar="FROM TO",
+    help="What changed between two versions (0: before the first) or two times.",
+)
 @click.option("--source", help="ID is a reference of the system imported under this name.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def history_(
@@ -244,16 +263,21 @@ def history_(
     reference: str,
     at: datetime | None,
     version: int | None,
+    diff: tuple[Moment, Moment] | None,
     source: str | None,
     as_json: bool,
 ) -> None:
     """Replay what was recorded of an event, order, ticket or customer.
 
-    Prints a timeline; with --at or --version, the state as it was then as well.
+    Prints a timeline; with --at or --version, the state as it was then as well. With --diff,
+    what changed between two moments, and the positions of the events that changed it.
     """
     aggregate_id = Names(source).id(kind, reference) if source else _uuid(reference)
-    if at is not None and version is not None:
-        raise click.UsageError("Give --at or --version, not both.")
+    if sum(given is not None for given in (at, version, diff)) > 1:
+        raise click.UsageError("Give one of --at, --version and --diff, not more.")
+    if diff is not None:
+        _print_difference(kind, aggregate_id, *diff, as_json)
+        return
     with box_office() as turnstile, turnstile.engine.connect() as connection:
         recorded = history(connection, kind, aggregate_id, limit=sys.maxsize - 1)["items"]
         then = None
@@ -263,6 +287,17 @@ def history_(
         click.echo(printing.as_json({"history": recorded, "as_of": then}))
     else:
         printing.timeline(kind, aggregate_id, recorded, then, at)
+
+
+def _print_difference(
+    kind: str, aggregate_id: UUID, start: Moment, end: Moment, as_json: bool
+) -> None:
+    with box_office() as turnstile, turnstile.engine.connect() as connection:
+        changed = difference(connection, kind, aggregate_id, start, end)
+    if as_json:
+        click.echo(printing.as_json(changed))
+    else:
+        printing.difference_table(kind, changed)
 
 
 @main.command("status")

@@ -16,6 +16,7 @@ from application.importing import Summary
 out = Console()
 _is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 INDENT = 27
+MOST_POSITIONS = 5
 SHORT_TIME = "%Y-%m-%d %H:%M:%S"
 
 
@@ -49,6 +50,19 @@ def timeline(
     if then is not None:
         out.print(f"\n[bold]As of version {then['version']}[/bold]")
         out.print_json(as_json(then))
+
+
+def difference_table(kind: str, changed: dict[str, Any]) -> None:
+    """One line for each value that is another: where it is, before, after, and what changed it."""
+    versions = f"from version {changed['from']['version']} to {changed['to']['version']}"
+    out.print(f"[bold]{kind} {changed['id']}[/bold], {versions}\n", highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("path", "before", "after", "changed at positions"):
+        table.add_column(name, overflow="fold")
+    for change in changed["changes"]:
+        before, after = (_value(change[when]) for when in ("before", "after"))
+        table.add_row(Text(change["path"]), before, after, _positions(change["positions"]))
+    out.print(table if changed["changes"] else "Nothing changed.")
 
 
 def status_table(models: list[dict[str, Any]]) -> None:
@@ -87,6 +101,17 @@ def _print_item(item: dict[str, Any], style: str) -> None:
     data = ", ".join(f"{key}: {_brief(value)}" for key, value in item["data"].items())
     if data:
         out.print(Padding(Text(data, style=style or "cyan"), (0, 0, 0, INDENT)))
+
+
+def _value(value: Any) -> Text:
+    return Text("–", style="dim") if value is None else Text(_brief(value))
+
+
+def _positions(positions: list[int]) -> str:
+    """The first few; `--json` has them all."""
+    told = ", ".join(map(str, positions[:MOST_POSITIONS]))
+    more = len(positions) - MOST_POSITIONS
+    return f"{told} and {more:,} more" if more > 0 else told
 
 
 def _brief(value: Any) -> str:

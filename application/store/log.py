@@ -5,13 +5,13 @@ chain. Whoever holds it is the only writer, so a reader never meets a gap that f
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import ColumnElement, Connection, bindparam, select, union_all
 
 from application.store.database import is_postgres
 from application.store.tables import events
@@ -143,6 +143,16 @@ def read_streams(connection: Connection, stream_ids: Sequence[UUID]) -> list[Ent
     if not stream_ids:
         return []
     return [Entry(*row) for row in connection.execute(_STREAMS, {"ids": stream_ids})]
+
+
+def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> Iterator[Entry]:
+    """Entries that meet one of these conditions, in order, one by one; none may meet two.
+
+    Each condition is looked up by itself, so that each can use an index of its own.
+    """
+    query = union_all(*(_ENTRIES.where(condition) for condition in conditions))
+    ordered = query.order_by(query.selected_columns.position)
+    return (Entry(*row) for row in connection.execute(ordered))
 
 
 def _in_utc(moment: datetime) -> datetime:

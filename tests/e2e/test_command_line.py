@@ -98,6 +98,18 @@ def test_history_shows_the_state_at_a_time_and_at_a_version(run: Run) -> None:
     )
 
 
+def test_history_shows_what_changed_between_two_moments(run: Run) -> None:
+    ada, ben = (str(Names("shop").id("customer", name)) for name in ("ada", "ben"))
+    ticket = ("history", "ticket", "t1", "--source", "shop")
+    said = run(*ticket, "--diff", "1", "2").output
+    assert "from version 1 to 2" in said
+    told = {line.split()[0]: line.split()[1:3] for line in said.splitlines() if line[:1] == "/"}
+    assert told == {"/holder_id": [f"…{ada[-8:]}", f"…{ben[-8:]}"], "/transfers": ["0", "1"]}
+    changed = json.loads(run(*ticket, "--diff", "2026-01-03T10:00", "2026-03-01", "--json").output)
+    assert [change["path"] for change in changed["changes"]] == ["/inside", "/admissions"]
+    assert run(*ticket, "--diff", "3", "3").output.endswith("Nothing changed.\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -107,7 +119,10 @@ def test_history_shows_the_state_at_a_time_and_at_a_version(run: Run) -> None:
         (("ticket", "t1", "--source", "shop", "--at", "yesterday"), "is not a time like"),
         (("ticket", "t1", "--source", "shop", "--version", "9"), "Its latest version is 3."),
         (("ticket", "t1", "--source", "shop", "--at", "2025-01-01"), "There was no ticket"),
-        (("ticket", "t1", "--version", "1", "--at", "2026-01-01", "--source", "shop"), "not both"),
+        (("ticket", "t1", "--version", "1", "--at", "2026-01-01", "--source", "shop"), "not more"),
+        (("ticket", "t1", "--version", "1", "--diff", "1", "2", "--source", "shop"), "not more"),
+        (("ticket", "t1", "--source", "shop", "--diff", "1", "2026-01-01"), "Give two versions"),
+        (("ticket", "t1", "--source", "shop", "--diff", "1", "soon"), "is not a time like"),
     ],
 )
 def test_history_explains_what_it_cannot_show(

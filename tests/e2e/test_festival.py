@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +15,10 @@ from flask.testing import FlaskClient
 from application.composition import compose
 from application.settings import Settings
 from projections.engine.projector import Projector
+from projections.event_summaries import upcoming
 from tests.e2e.festival import EVENT, RECORD, SOURCE, expected, type_reference
 from web.app import create_app
+from web.current import EXTENSION
 
 EVENTS_URL = f"/api/v1/events/{EVENT}"
 
@@ -65,6 +67,41 @@ def test_the_queries_give_every_published_figure(festival: FlaskClient) -> None:
     assert totals["valid_scan_count"] == published["admissions"]
 
 
+def test_its_figures_without_a_moment_are_those_of_the_read_models(festival: FlaskClient) -> None:
+    figures = get(festival, f"{EVENTS_URL}/figures")
+    sold = {type_reference(kind["id"]): kind["units_sold"] for kind in figures["ticket_types"]}
+    assert get(festival, "/stats", event_id=EVENT).items() <= figures.items()
+    assert summary(festival).items() <= figures.items()
+    assert sold == expected()["tickets_sold_by_type"]
+    by_type = get(festival, "/api/v1/ticket-types/top")["items"]
+    assert {type_reference(kind["id"]): kind["units_sold"] for kind in by_type} == sold
+
+
+def test_its_figures_at_the_end_of_a_day_are_what_was_recorded_until_then(
+    festival: FlaskClient,
+) -> None:
+    days = get(festival, "/stats/daily", event_id=EVENT)
+    sales = get(festival, f"{EVENTS_URL}/sales", group_by="day")["tickets"]
+    for day in (sales[9]["day"], sales[-1]["day"], days[-2]["stat_date"]):
+        then = get(festival, f"{EVENTS_URL}/figures", at=f"{day}T23:59:59.999999Z")
+        assert then["total_tickets_sold"] == sum(
+            row["net_units"] for row in sales if row["day"] <= day
+        )
+        for name in ("valid_scan_count", "successful_transfer_count"):
+            assert then[name] == sum(row[name] for row in days if row["stat_date"] <= day)
+
+
+def test_every_admission_is_a_source_of_the_count_of_admissions(festival: FlaskClient) -> None:
+    url = f"{EVENTS_URL}/figures/valid_scan_count/sources"
+    page = get(festival, url, limit=200)
+    items = page["items"]
+    while page["next"] is not None:
+        page = get(festival, url, limit=200, after=page["next"])
+        items += page["items"]
+    assert {item["what"] for item in items} == {"Ticket.Admitted"}
+    assert sum(item["contribution"] for item in items) == expected()["admissions"] == len(items)
+
+
 def test_importing_it_again_changes_nothing_and_says_so(database_url: str) -> None:
     commands = expected()["commands"]
     first = import_record(database_url)
@@ -85,6 +122,13 @@ def get(client: FlaskClient, url: str, **query: Any) -> Any:
     response = client.get(url, query_string=query)
     assert response.status_code == 200, response.text
     return response.json
+
+
+def summary(client: FlaskClient) -> dict[str, Any]:
+    """What the summary said of it before it was over."""
+    with client.application.extensions[EXTENSION].engine.connect() as connection:
+        (item,) = upcoming(connection, datetime(2016, 1, 1, tzinfo=UTC))["items"]
+    return {**item, "event_id": str(item["event_id"])}
 
 
 def orders(client: FlaskClient) -> dict[str, Any]:

@@ -87,6 +87,9 @@ QUERIES = {
     "/stats/invalid-attempts": ("event_id", "limit"),
     f"/api/v1/tickets/{SOME}/history": ("limit", "after"),
     f"/api/v1/tickets/{SOME}/as-of": ("at", "version", "by"),
+    f"/api/v1/tickets/{SOME}/diff": ("from", "to", "by"),
+    f"/api/v1/events/{SOME}/figures": ("at", "by"),
+    f"/api/v1/events/{SOME}/figures/scan_count/sources": ("at", "by", "limit", "after"),
     "/api/v1/log": ("after", "limit", "topics"),
 }
 UNREADABLE = [
@@ -364,6 +367,16 @@ def test_a_path_that_names_nothing_is_not_found(office: BoxOffice, bad: str):
         (f"/api/v1/events/{SOME}/sales?group_by=month", "group_by"),
         (f"/api/v1/tickets/{SOME}/as-of", "at"),
         (f"/api/v1/tickets/{SOME}/as-of?version=0", "version"),
+        (f"/api/v1/tickets/{SOME}/diff?from=1", "to"),
+        (f"/api/v1/tickets/{SOME}/diff?from=-1&to=2", "from"),
+        (f"/api/v1/tickets/{SOME}/diff?from=1&to=2147483648", "to"),
+        (f"/api/v1/tickets/{SOME}/diff?from=2026-01-01&to=2026-01-02T00:00:00Z", "from"),
+        (f"/api/v1/tickets/{SOME}/diff?from=1&to=2&by=hearsay", "by"),
+        (f"/api/v1/events/{SOME}/figures?at=noon", "at"),
+        (f"/api/v1/events/{SOME}/figures?at=2026-01-01T00:00:00Z&by=hearsay", "by"),
+        (f"/api/v1/events/{SOME}/figures/scan_count/sources?at=2026-01-01T12:00", "at"),
+        (f"/api/v1/events/{SOME}/figures/scan_count/sources?by=", "by"),
+        (f"/api/v1/events/{SOME}/figures/scan_count/sources?after=x", "after"),
         ("/api/v1/log?after=9223372036854775808", "after"),
     ],
 )

@@ -1,8 +1,9 @@
 """The log over HTTP: histories, states as of some moment, the feed, and the projections."""
 
+from typing import Any
 from uuid import uuid4
 
-from tests.web.conftest import ADULT, BoxOffice
+from tests.web.conftest import ADULT, BoxOffice, ticket_ids
 
 
 def test_a_tickets_history_tells_what_who_and_when_without_secrets(office: BoxOffice):
@@ -41,6 +42,7 @@ def test_every_kind_has_its_own_history_and_state_then(office: BoxOffice):
         assert office.get(f"/api/v1/{kind}/{known}/history")["items"]
         then = office.get(f"/api/v1/{kind}/{known}/as-of?version=1")
         assert (then["id"], then["version"]) == (known, 1)
+        assert office.get(f"/api/v1/{kind}/{known}/diff?from=0&to=1")["id"] == known
         office.get(f"/api/v1/{kind}/{uuid4()}/history", 404)
         office.get(f"/api/v1/{kind}/{known}/as-of?version=99", 404)
     office.get(f"/api/v1/orders/{event['id']}/history", 404)
@@ -56,6 +58,101 @@ def test_the_state_as_of_a_time_or_a_version(office: BoxOffice):
     assert office.get(f"{path}/as-of?at=2100-01-01T00:00:00Z")["title"] == "After"
     assert office.get(f"{path}/as-of?at={before}&by=occurred")["title"] == "Before"
     office.get(f"{path}/as-of?at=2001-01-01T00:00:00Z&by=recorded", 404)
+
+
+def test_a_scan_before_the_tickets_issue_leaves_a_state_to_show(office: BoxOffice):
+    event, customer = office.event(), office.customer()
+    ticket = office.ticket(event, customer)
+    office.scan(event, ticket_id=ticket["id"], at="2021-05-01T10:00:00Z")
+    path = f"/api/v1/tickets/{ticket['id']}/as-of"
+    then = office.get(f"{path}?at=2021-05-01T10:00:00Z")
+    assert (then["inside"], then["holder_id"]) == (True, customer["id"])
+    office.get(f"{path}?at=2021-05-01T09:59:59Z", 404)
+    office.get(f"{path}?at=2021-05-01T10:00:00Z&by=recorded", 404)
+
+
+def test_the_difference_between_two_versions_tells_what_made_it(office: BoxOffice):
+    event, customer = office.event(), office.customer()
+    order = office.sold(event, customer, ADULT, 2)
+    returned = {"ticket_ids": [ticket_ids(order)[1]], "reason": "Ill"}
+    refund = office.post(f"/api/v1/orders/{order['id']}/refund", returned)
+    path = f"/api/v1/orders/{order['id']}"
+    placed, paid, refunded = (f["position"] for f in office.get(f"{path}/history")["items"])
+    changed = office.get(f"{path}/diff?from=1&to={refund['version']}")
+    assert (changed["from"]["version"], changed["to"]["version"]) == (1, 3)
+    assert {change["path"]: change for change in changed["changes"]} == {
+        "/status": {
+            "path": "/status",
+            "before": "placed",
+            "after": "partly_refunded",
+            "positions": [paid, refunded],
+        },
+        "/payment_attempts": {
+            "path": "/payment_attempts",
+            "before": 0,
+            "after": 1,
+            "positions": [paid],
+        },
+        "/refunded_tickets/0": {
+            "path": "/refunded_tickets/0",
+            "before": None,
+            "after": ticket_ids(order)[1],
+            "positions": [refunded],
+        },
+    }
+    everything = office.get(f"{path}/diff?from=0&to=1")
+    assert everything["from"] == {"version": 0, "as_of": None}
+    assert {"path": "/status", "before": None, "after": "placed", "positions": [placed]} in (
+        everything["changes"]
+    )
+    assert office.get(f"{path}/diff?from=2&to=2")["changes"] == []
+
+
+def test_the_difference_between_two_times_goes_by_either_clock(office: BoxOffice):
+    event = office.event()
+    ticket = office.ticket(event, office.customer())
+    issued = office.get(f"/api/v1/tickets/{ticket['id']}/history")["items"][0]["recorded_at"]
+    scan = office.scan(event, ticket_id=ticket["id"], at="2021-05-01T10:00:00Z")
+    path = f"/api/v1/tickets/{ticket['id']}/diff"
+
+    def changed(start: str, end: str, by: str) -> dict[str, Any]:
+        query = f"{path}?from={start}&to={end}&by={by}"
+        return {change["path"]: change for change in office.get(query)["changes"]}
+
+    late = changed(issued, "2100-01-01T00:00:00Z", "recorded")
+    assert set(late) == {"/inside", "/admissions"}
+    assert late["/inside"]["positions"] == [scan["position"]]
+    assert changed(issued, "2100-01-01T00:00:00Z", "occurred") == {}
+    early = changed("2021-01-01T00:00:00Z", "2022-01-01T00:00:00Z", "occurred")
+    assert (early["/inside"]["before"], early["/inside"]["after"]) == (None, True)
+
+
+def test_what_was_reported_late_is_not_what_happened_between(office: BoxOffice):
+    event = office.event()
+    ticket = office.ticket(event, office.customer())
+    came = office.scan(event, ticket_id=ticket["id"])
+    office.scan(event, ticket_id=ticket["id"], type="exit")
+    office.scan(event, ticket_id=ticket["id"], at="2021-05-01T10:00:00Z")
+    path = f"/api/v1/tickets/{ticket['id']}"
+    then = office.get(f"{path}/as-of?at=2022-01-01T00:00:00Z")
+    assert (then["version"], then["admissions"]) == (4, 1)
+    query = "from=2022-01-01T00:00:00Z&to=2100-01-01T00:00:00Z"
+    assert office.get(f"{path}/diff?{query}")["changes"] == [
+        {"path": "/admissions", "before": 1, "after": 2, "positions": [came["position"]]}
+    ]
+
+
+def test_a_difference_that_cannot_be_told_is_refused(office: BoxOffice):
+    order = office.order(office.event(), office.customer())
+    path = f"/api/v1/orders/{order['id']}/diff"
+    mixed = office.get(f"{path}?from=1&to=2100-01-01T00:00:00Z", 422)
+    assert mixed["detail"] == "Give two versions or two times."
+    office.get(f"{path}?from=2&to=1", 422)
+    office.get(f"{path}?from=2002-01-01T00:00:00Z&to=2001-01-01T00:00:00Z", 422)
+    assert office.get(f"{path}?from=1&to=9", 404)["detail"] == "Its latest version is 1."
+    office.get(f"{path}?from=2001-01-01T00:00:00Z&to=2002-01-01T00:00:00Z", 404)
+    office.get(f"/api/v1/orders/{uuid4()}/diff?from=1&to=1", 404)
+    office.get(f"/api/v1/tickets/{order['id']}/diff?from=1&to=1", 404)
 
 
 def test_the_feed_goes_on_where_it_ended(office: BoxOffice):

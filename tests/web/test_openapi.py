@@ -34,6 +34,8 @@ GET /api/v1/events/summary
 GET /api/v1/events/low-capacity
 GET /api/v1/events/{event_id}/sales
 GET /api/v1/events/{event_id}/attendees
+GET /api/v1/events/{event_id}/figures
+GET /api/v1/events/{event_id}/figures/{name}/sources
 GET /api/v1/ticket-types/top
 GET /api/v1/customers
 GET /api/v1/customers/{customer_id}
@@ -49,12 +51,16 @@ GET /stats/transfers
 GET /stats/invalid-attempts
 GET /api/v1/events/{event_id}/history
 GET /api/v1/events/{event_id}/as-of
+GET /api/v1/events/{event_id}/diff
 GET /api/v1/orders/{order_id}/history
 GET /api/v1/orders/{order_id}/as-of
+GET /api/v1/orders/{order_id}/diff
 GET /api/v1/tickets/{ticket_id}/history
 GET /api/v1/tickets/{ticket_id}/as-of
+GET /api/v1/tickets/{ticket_id}/diff
 GET /api/v1/customers/{customer_id}/history
 GET /api/v1/customers/{customer_id}/as-of
+GET /api/v1/customers/{customer_id}/diff
 GET /api/v1/log
 GET /api/v1/projections
 GET /api/v1/projections/{name}

@@ -1,17 +1,31 @@
 """The log: histories, states as of some moment, the feed, and how the read models follow it."""
 
+import re
+from datetime import datetime
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from application.history import CLOCKS
 from web.schemas.fields import INT64, Instant, Strict, Text, limit
 
 LATEST_VERSION = 2**31 - 1
+VERSION_OR_TIME = [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]
+_version_form = re.compile(r"[0-9]{1,10}").fullmatch
 
 
 def position(**kwargs: Any) -> fields.Integer:
     """A place in the log, in a query string."""
     return fields.Integer(validate=validate.Range(0, INT64 - 1), **kwargs)
+
+
+def clock() -> fields.String:
+    """Which time of an event counts."""
+    return fields.String(
+        validate=validate.OneOf(CLOCKS),
+        load_default=CLOCKS[0],
+        metadata={"description": "By when things happened, or by when they were recorded."},
+    )
 
 
 class RecordedFact(Schema):
@@ -56,11 +70,7 @@ class HistoryQuery(Strict):
 class AsOfQuery(Strict):
     at = Instant()
     version = fields.Integer(validate=validate.Range(1, LATEST_VERSION))
-    by = fields.String(
-        validate=validate.OneOf(("occurred", "recorded")),
-        load_default="occurred",
-        metadata={"description": "Which time `at` means."},
-    )
+    by = clock()
 
     @validates_schema
     def _one_of_two(self, data: dict[str, Any], **_: Any) -> None:
@@ -74,6 +84,66 @@ class AsOf(Schema):
     id = fields.UUID(required=True)
     version = fields.Integer(required=True)
     as_of = fields.DateTime(required=True, metadata={"description": "When it last changed."})
+
+
+class VersionOrTime(fields.Raw):
+    """A version, or a time with its offset."""
+
+    def __init__(self, said: str, **kwargs: Any) -> None:
+        super().__init__(metadata={"description": said, "oneOf": VERSION_OR_TIME}, **kwargs)
+        self._time = Instant()
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> int | datetime:
+        if not _version_form(value):
+            time: datetime = self._time.deserialize(value, attr, data, **kwargs)
+            return time
+        version = int(value)
+        if version > LATEST_VERSION:
+            raise ValidationError(f"A version is at most {LATEST_VERSION}.")
+        return version
+
+
+class DiffQuery(Strict):
+    start = VersionOrTime(
+        "A version (0: before the first), or a time, perhaps before all.",
+        data_key="from",
+        required=True,
+    )
+    end = VersionOrTime("A version, or a time, as `from` is one.", data_key="to", required=True)
+    by = clock()
+
+
+class Stand(Schema):
+    version = fields.Integer(
+        required=True, metadata={"description": "0 for before the first event."}
+    )
+    as_of = fields.DateTime(
+        required=True, allow_none=True, metadata={"description": "When it last changed."}
+    )
+
+
+class Change(Schema):
+    path = fields.String(
+        required=True, metadata={"description": "JSON Pointer into the state, as of `as-of`."}
+    )
+    before = fields.Raw(required=True, allow_none=True)
+    after = fields.Raw(required=True, allow_none=True)
+    positions = fields.List(
+        fields.Integer(),
+        required=True,
+        metadata={"description": "Where in the log the events stand that changed it."},
+    )
+
+
+class Diff(Schema):
+    """What is not as it was."""
+
+    id = fields.UUID(required=True)
+    start = fields.Nested(Stand, data_key="from", required=True)
+    end = fields.Nested(Stand, data_key="to", required=True)
+    changes = fields.List(fields.Nested(Change), required=True)
 
 
 class Topics(Text):
