@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from application.store.database import is_postgres
@@ -35,8 +35,7 @@ def positions(connection: Connection, names: Sequence[str]) -> dict[str, int]:
 
 def lock_positions(connection: Connection, names: Sequence[str]) -> dict[str, Standing]:
     """Where they stand, and nobody else moves them until the transaction ends."""
-    query = select(tracking).where(tracking.c.name.in_(names))
-    locked = connection.execute(query.order_by(tracking.c.name).with_for_update())
+    locked = connection.execute(_LOCKED, {"names": names})
     return {row.name: Standing(row.position, row.moved_at) for row in locked}
 
 
@@ -48,3 +47,9 @@ def move(writes: Writes, names: Sequence[str], position: int) -> Standing:
             "UPDATE tracking SET position = %s, moved_at = %s WHERE name = %s", *standing, name
         )
     return standing
+
+
+_NAMES: BindParameter[Any] = bindparam("names", expanding=True)
+_LOCKED = (
+    select(tracking).where(tracking.c.name.in_(_NAMES)).order_by(tracking.c.name).with_for_update()
+)
