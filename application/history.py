@@ -40,7 +40,7 @@ def history(
 
     Raises `NotFound`. Amounts in `data` are minor units, as recorded.
     """
-    _require_kind(connection, kind, aggregate_id)
+    require_kind(connection, kind, aggregate_id)
     entries = log.read_stream(connection, aggregate_id, after=after, limit=limit + 1)
     more = len(entries) > limit
     return {
@@ -65,7 +65,7 @@ def as_of(
     """
     if (version is None) == (at is None):
         raise Invalid("Say either at which time or at which version.")
-    _require_kind(connection, kind, aggregate_id)
+    require_kind(connection, kind, aggregate_id)
     if at is None:
         aggregate = load_stream(connection, aggregate_id, until=version)
     else:
@@ -109,7 +109,8 @@ def recorded(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _require_kind(connection: Connection, kind: str, aggregate_id: UUID) -> None:
+def require_kind(connection: Connection, kind: str, aggregate_id: UUID) -> None:
+    """Raise `NotFound` unless there is such an aggregate of that kind."""
     first = log.read_stream(connection, aggregate_id, limit=1)
     topic = KINDS[kind].TOPIC
     if not first or first[0].topic.split(".")[0] != topic:
