@@ -114,7 +114,7 @@ def test_without_a_checkpoint_nothing_is_proven(desk: Desk):
     with pytest.raises(NoCheckpoint):
         proof_of(desk, "event", FESTIVAL)
     take_checkpoint(desk.engine, keys.new_key().private)
-    assert proof_of(desk, "event", FESTIVAL)
+    assert len(proof_of(desk, "event", FESTIVAL).events) > 0
     with pytest.raises(NoCheckpoint):
         proof_of(desk, "event", FESTIVAL, public_key=KEY.public)
 
