@@ -4,8 +4,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,62 +11,24 @@ from typing import Any
 from uuid import UUID
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy.exc import SQLAlchemyError
 
-import migrations
 from application import jobs
-from application.composition import Turnstile, compose
+from application.composition import Turnstile
 from application.history import KINDS, as_of, history
-from application.importing import Importer, Names, Refusal
-from application.logs import configure_logs
+from application.importing import Importer, Refusal
 from application.settings import Settings
-from application.store.group_commit import StoreUnavailable
-from domain.errors import DomainError
 from projections.engine.projector import Projector
 from projections.engine.read_model import ReadModel
 from projections.engine.rebuild import RebuildFailed, RebuildRuns, rebuild
 from projections.engine.status import status
 from projections.registry import READ_MODELS
-from web import printing, serving
+from web import auditing, printing, serving
+from web.console import aggregate_id_of, box_office, err, progress
 from web.demo import demo
-from workers import reactor
 from workers.jobs import request_import
 from workers.supervisor import run_processes, run_threads, stopped_by_signals
 
 FOLLOW_SECONDS = 0.2
-
-err = Console(stderr=True)
-
-
-@contextmanager
-def box_office(*, migrate: bool = False) -> Iterator[Turnstile]:
-    """This process's box office; what is wrong with it ends the command with a plain message."""
-    configure_logs()
-    try:
-        turnstile = compose(Settings.from_environment())
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
-    try:
-        _prepare(turnstile, migrate or turnstile.settings.embedded)
-        yield turnstile
-    except DomainError as error:
-        raise click.ClickException(error.detail) from None
-    except (SQLAlchemyError, StoreUnavailable) as error:
-        reason = str(getattr(error, "orig", error)).strip()
-        raise click.ClickException(f"The database does not answer: {reason}") from error
-    finally:
-        turnstile.close()
-
-
-def _prepare(turnstile: Turnstile, migrate: bool) -> None:
-    if migrate:
-        migrations.upgrade(turnstile.engine)
-    elif not migrations.is_current(turnstile.engine):
-        raise click.ClickException(
-            "The database is not at this version; run 'turnstile migrate' first."
-        )
 
 
 class _Time(click.ParamType[datetime]):
@@ -97,6 +57,8 @@ def main() -> None:
 
 
 main.add_command(demo)
+for _command in auditing.COMMANDS:
+    main.add_command(_command)
 
 
 @main.command()
@@ -143,9 +105,9 @@ def project() -> None:
 
 @main.command()
 def react() -> None:
-    """Do what follows from what happened: expire holds whose time is over."""
+    """Do what follows from what happened: expire holds whose time is over, sign checkpoints."""
     with box_office() as turnstile, stopped_by_signals() as stop:
-        reactor.run(turnstile, stop)
+        run_threads(serving.reactor_parts(turnstile), stop)
 
 
 @main.command()
@@ -185,7 +147,7 @@ def import_(file: Path, source: str, as_json: bool, on_workers: bool) -> None:
         importer = Importer(turnstile, source, refused.append)
         with file.open("rb") as lines:
             total = sum(1 for line in lines if line.strip())
-        with file.open("rb") as lines, _progress(f"Importing {file.name}", total) as advance:
+        with file.open("rb") as lines, progress(f"Importing {file.name}", total) as advance:
             for summary in importer.run(lines):
                 for refusal in refused:
                     err.print(
@@ -217,7 +179,7 @@ def rebuild_(names: tuple[str, ...]) -> None:
 
 def _rebuild_one(turnstile: Turnstile, model: ReadModel) -> None:
     try:
-        with _progress(model.name, 1) as advance:
+        with progress(model.name, 1) as advance:
             rebuilt = rebuild(turnstile, model, advance)
     except (RebuildFailed, RebuildRuns) as error:
         raise click.ClickException(str(error)) from None
@@ -243,7 +205,7 @@ def history_(
 
     Prints a timeline; with --at or --version, the state as it was then as well.
     """
-    aggregate_id = Names(source).id(kind, reference) if source else _uuid(reference)
+    aggregate_id = aggregate_id_of(kind, reference, source)
     if at is not None and version is not None:
         raise click.UsageError("Give --at or --version, not both.")
     with box_office() as turnstile, turnstile.engine.connect() as connection:
@@ -284,7 +246,7 @@ def _require_redis(turnstile: Turnstile) -> None:
 
 def _follow(turnstile: Turnstile, job_id: UUID, title: str) -> None:
     """Show how far a job is until it has ended; what came of it."""
-    with _progress(title, 1) as advance:
+    with progress(title, 1) as advance:
         while True:
             with turnstile.engine.connect() as connection:
                 job = jobs.job(connection, job_id)
@@ -302,25 +264,3 @@ def _require_free_port(settings: Settings) -> None:
     fault = serving.port_fault(settings.host, settings.port)
     if fault is not None:
         raise click.ClickException(f"{fault} Choose another with --port.")
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise click.ClickException(
-            f"{text!r} is not an id. For another system's reference, add --source."
-        ) from None
-
-
-@contextmanager
-def _progress(title: str, total: int) -> Iterator[Any]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
