@@ -175,6 +175,13 @@ def test_lines_too_many_are_noticed(empty: Turnstile, lines: list[bytes]):
     assert refused(empty, [*lines, b"\n"]).line == LENGTH + 2
 
 
+def test_events_beyond_the_first_line_are_not_imported(original: Engine, empty: Turnstile):
+    first = exported(original)[0]
+    append(original, new(STREAM, 4))
+    refusal = refused(empty, [first, *exported(original)[1:]])
+    assert (refusal.line, read_all(empty.engine)) == (LENGTH + 2, [])
+
+
 ALTERED: dict[str, Any] = {
     "position": 7,
     "stream_id": str(UUID(int=77)),

@@ -22,7 +22,7 @@ from application.merkle import Frontier, leaf
 from application.store import tree
 from application.store.chain import LogAltered
 from application.store.database import writing
-from application.store.tables import checkpoints, events, tree_nodes
+from application.store.tables import checkpoints, events, log_head, tree_nodes
 from application.store.tree import StoredTree
 from tests.application.store.conftest import OpenEngine
 from tests.application.store.tampering import alter, chain_anew, tampering
@@ -158,6 +158,15 @@ def test_a_log_written_anew_since_the_last_checkpoint_is_not_signed(engine: Engi
     with pytest.raises(LogAltered):
         take(engine)
     record(engine, 1)
+    with pytest.raises(LogAltered):
+        take(engine)
+
+
+def test_a_log_that_has_not_grown_but_ends_in_another_hash_is_noticed(engine: Engine):
+    record(engine, 3)
+    take(engine)
+    with writing(engine) as connection:
+        connection.execute(update(log_head).values(hash=bytes(32)))
     with pytest.raises(LogAltered):
         take(engine)
 

@@ -13,16 +13,19 @@ from application import keys
 from application.checkpoints import NoCheckpoint, Unsigned, take_checkpoint
 from application.gate import transfer_ticket
 from application.history import KINDS
+from application.merkle import subtrees_without
 from application.orders import pay_order
 from application.proofs import (
     NotProven,
     Proof,
+    ProvenEvent,
     TooLong,
     check,
     prove,
     read_proof,
 )
 from application.store import log
+from application.store.tree import StoredTree
 from domain.customer import Customer, Profile
 from domain.errors import NotFound
 from tests.application.store.desk import Desk
@@ -178,6 +181,48 @@ FORGERIES: dict[str, Forge] = {
 def test_a_forged_proof_proves_nothing(desk: Desk, ticket: UUID, forge: Forge):
     with pytest.raises(NotProven):
         check(forge(proof_of(desk, "ticket", ticket)))
+
+
+def proof_with_only(desk: Desk, whole: Proof, *numbers: int) -> Proof:
+    """What a dishonest owner of the log can make: a proof that holds, of some of the events."""
+    events = [whole.events[number] for number in numbers]
+    leaves = [event.entry().position - 1 for event in events]
+    size = whole.checkpoint.position
+    with desk.engine.connect() as connection:
+        tree = StoredTree(connection, size)
+        hashes = [digest.hex() for digest in subtrees_without(leaves, 0, size, tree.root)]
+    return replace(whole, events=events, hashes=hashes)
+
+
+def test_nobody_can_leave_out_an_event_before_the_last(desk: Desk, ticket: UUID):
+    whole = proof_of(desk, "ticket", ticket)
+    for numbers in ((1, 2), (0, 2), (1,), (2,)):
+        with pytest.raises(NotProven, match="is missing"):
+            check(proof_with_only(desk, whole, *numbers))
+    assert len(check(proof_with_only(desk, whole, 0, 1))) == 2, "The last one can be withheld."
+
+
+def invented(event: ProvenEvent, position: int, version: int) -> ProvenEvent:
+    columns = msgspec.json.decode(event.event)
+    columns[0], columns[2] = position, version
+    return replace(event, event=msgspec.json.encode(columns).decode())
+
+
+def test_nobody_can_invent_an_event_behind_the_checkpoint(desk: Desk, ticket: UUID):
+    whole = proof_of(desk, "ticket", ticket)
+    for position in (whole.checkpoint.position + 1, 0, -1):
+        more = invented(whole.events[2], position, version=4)
+        with pytest.raises(NotProven, match="wrong place"):
+            check(replace(whole, events=[*whole.events, more]))
+
+
+def test_nobody_can_invent_an_event_where_another_stands(desk: Desk, ticket: UUID):
+    whole = proof_of(desk, "ticket", ticket)
+    forged = proof_with_only(desk, whole, 0, 2)
+    first, third = forged.events
+    instead = invented(whole.events[1], third.entry().position, version=2)
+    with pytest.raises(NotProven, match="wrong place"):
+        check(replace(forged, events=[first, instead, third]))
 
 
 def test_a_checkpoint_that_was_not_signed_proves_nothing(desk: Desk, ticket: UUID):

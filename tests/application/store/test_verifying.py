@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection, Engine, delete, update
 
 from application import keys
@@ -18,7 +19,7 @@ from application.checkpoints import (
 )
 from application.store.chain import LogAltered, scan, snapshot
 from application.store.database import is_postgres
-from application.store.log import GENESIS, Entry, chained_hash
+from application.store.log import GENESIS, Entry, chained_hash, current_head
 from application.store.tables import checkpoints, events, log_head
 from tests.application.store.tampering import alter, chain_anew, cut_off, tampering
 from tests.application.store.test_log import (
@@ -159,6 +160,11 @@ def delete_and_close_the_gap(connection: Connection) -> None:
     move(connection, AT + 1, -1)
 
 
+def delete_and_chain_anew(connection: Connection) -> None:
+    delete_one(connection)
+    chain_anew(connection)
+
+
 def insert_one(connection: Connection) -> None:
     move(connection, AT, 1)
     put(connection, AT, GENESIS)
@@ -184,6 +190,7 @@ Tampering = Callable[[Connection], object]
 MOVED: dict[str, tuple[Tampering, int]] = {
     "deleted": (delete_one, AT),
     "deleted without a gap": (delete_and_close_the_gap, AT),
+    "deleted and chained anew": (delete_and_chain_anew, AT),
     "inserted": (insert_one, AT),
     "swapped": (swap, AT),
     "put before the first": (lambda connection: put(connection, 0, GENESIS), 1),
@@ -297,13 +304,19 @@ def test_verifying_from_a_checkpoint_reads_only_what_came_after(written: Engine)
         verify(written, since=AT)
 
 
+def test_a_checkpoint_that_somebody_else_has_at_the_start_has_to_agree(written: Engine):
+    start = checkpoint(written)
+    other = keys.new_key()
+    differs = replace(start, root="00" * 32, public_key=other.public)
+    differs = replace(differs, signature=keys.sign(other.private, differs.signed_text()))
+    assert found(written, known=[differs], since=LENGTH) == LENGTH
+
+
 def test_what_is_recorded_meanwhile_is_left_for_the_next_time(written: Engine):
-    steps: list[int] = []
-
-    def progress(done: int, total: int) -> None:
-        steps.append(done)
+    rows: list[Any] = []
+    with snapshot(written) as connection:
+        head = current_head(connection)
         append(written, new(STREAM, 10))
-
-    assert verify(written, progress=progress).position == LENGTH
-    assert steps == [LENGTH]
+        scan(connection, rows.append)
+    assert (head.position, len(rows)) == (LENGTH, LENGTH)
     assert verify(written).position == LENGTH + 1
