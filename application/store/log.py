@@ -4,9 +4,9 @@ The row of `log_head` is the lock, the allocator of gapless positions and the he
 chain. Whoever holds it is the only writer, so a reader never meets a gap that fills later.
 """
 
-import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -50,6 +50,11 @@ class Entry(NamedTuple):
     hash: bytes = GENESIS
 
 
+_HASHED = Entry._fields.index("hash")
+"""So many columns stand before the hash."""
+_PAYLOAD = Entry._fields.index("payload")
+
+
 class NewEntry(NamedTuple):
     """One event about to be recorded."""
 
@@ -64,15 +69,14 @@ class NewEntry(NamedTuple):
 def hashed_text(entry: Sequence[Any]) -> bytes:
     """What a hash covers besides the previous hash: the JSON array of all columns but the hash.
 
-    `entry` is an `Entry`, or a row like it whose ids and times are text as JSON has them. A
+    `entry` is an `Entry` or a row like it, whose ids and times may be text as JSON has them. A
     secret counts by its SHA-256, in hexadecimal digits: whoever shows this text shows no secret.
     """
-    position, stream_id, version, topic, payload, metadata, occurred_at, recorded_at, _ = entry
+    columns = entry[:_HASHED]
+    payload = columns[_PAYLOAD]
     if _SECRET in payload:
-        payload = _veiled(payload)
-    return _encode(
-        (position, stream_id, version, topic, payload, metadata, occurred_at, recorded_at)
-    )
+        columns = (*columns[:_PAYLOAD], _veiled(payload), *columns[_PAYLOAD + 1 :])
+    return _encode(columns)
 
 
 def chained_hash(previous: bytes, entry: Sequence[Any]) -> bytes:
@@ -82,7 +86,7 @@ def chained_hash(previous: bytes, entry: Sequence[Any]) -> bytes:
 
 def hash_of(previous: bytes, text: bytes) -> bytes:
     """SHA-256 over the previous hash and an entry's `hashed_text`."""
-    return hashlib.sha256(previous + text).digest()
+    return sha256(previous + text).digest()
 
 
 def lock_head(connection: Connection) -> Head:
@@ -122,9 +126,9 @@ def write(writes: Writes, head: Head, new: Sequence[NewEntry], recorded_at: date
     recorded_at = _in_utc(recorded_at)
     rows = []
     for position, item in enumerate(new, head.position + 1):
-        entry = Entry(position, *item[:-1], _in_utc(item.occurred_at), recorded_at)
-        chain = chained_hash(chain, entry)
-        rows.append((*entry[:-1], chain))
+        columns = (position, *item[:-1], _in_utc(item.occurred_at), recorded_at)
+        chain = chained_hash(chain, columns)
+        rows.append((*columns, chain))
     moved = Head(head.position + len(rows), chain)
     writes.insert(events, rows)
     move_head(writes, moved)
@@ -185,7 +189,7 @@ def _veiled(payload: str) -> str:
     veiled = [start]
     for other in others:
         secret, quote, rest = other.partition('"')
-        veiled.append(hashlib.sha256(secret.encode()).hexdigest() + quote + rest)
+        veiled.append(sha256(secret.encode()).hexdigest() + quote + rest)
     return _SECRET.join(veiled)
 
 
