@@ -79,7 +79,8 @@ def scan(
 def _scan_postgres(connection: Connection, take: Take, bounds: str) -> None:
     """By COPY, which the server goes on writing while we compute.
 
-    Measured over 100,000 events: 338,000 a second, against 110,000 through a cursor.
+    Measured: 239,000 events a second with the hashing, against 106,000 to 154,000 that a
+    cursor reads without it.
     """
     columns = f"{_COLUMNS}, encode(hash, 'hex')"
     query = f"SELECT {columns} FROM events WHERE {bounds} ORDER BY position"

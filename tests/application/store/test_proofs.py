@@ -1,5 +1,6 @@
 """Proofs: what they show holds without the database, and nothing else can be shown with them."""
 
+import json
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
@@ -7,6 +8,8 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from Crypto.PublicKey import ECC
+from Crypto.Signature import eddsa
 from msgspec.structs import replace
 
 from application import keys
@@ -32,6 +35,8 @@ from tests.application.store.desk import Desk
 from tests.application.store.tampering import alter, tampering
 from tests.domain.given import ANNA, BORIS, FESTIVAL, NOW
 
+ED25519_IN_DER = bytes.fromhex("302a300506032b6570032100")
+"""What stands before a raw public key where other programs read it (RFC 8410)."""
 KEY = keys.new_key()
 
 
@@ -76,6 +81,36 @@ def test_a_proof_shows_a_whole_history_without_the_database(desk: Desk, ticket: 
         theirs, ours = (msgspec.json.decode(one.payload) for one in (entry, original))
         assert theirs.pop("secret") == sha256(ours.pop("secret").encode()).hexdigest()
         assert theirs == ours
+
+
+def plain_root(leaves: dict[int, bytes], start: int, end: int, others: list[str]) -> bytes:
+    """As docs/trust.md words it; takes what it needs of `others`."""
+    if not any(start <= number < end for number in leaves):
+        return bytes.fromhex(others.pop(0))
+    if end - start == 1:
+        return leaves[start]
+    half = 1
+    while half * 2 < end - start:
+        half *= 2
+    left = plain_root(leaves, start, start + half, others)
+    return sha256(b"\x01" + left + plain_root(leaves, start + half, end, others)).digest()
+
+
+def test_a_proof_can_be_checked_without_our_code(desk: Desk, ticket: UUID):
+    proof = json.loads(msgspec.json.encode(proof_of(desk, "ticket", ticket)))
+    leaves = {}
+    for event in proof["events"]:
+        digest = sha256(bytes.fromhex(event["previous"]) + event["event"].encode()).digest()
+        leaves[json.loads(event["event"])[0] - 1] = sha256(b"\x00" + digest).digest()
+    checkpoint = proof["checkpoint"]
+    root = plain_root(leaves, 0, checkpoint["position"], proof["hashes"])
+    assert root.hex() == checkpoint["root"]
+    assert proof["hashes"] == []
+    names = ("position", "hash", "root", "taken_at")
+    signed = ["turnstile checkpoint 1", *(checkpoint[name] for name in names)]
+    key = ECC.import_key(ED25519_IN_DER + bytes.fromhex(checkpoint["public_key"]))
+    text = json.dumps(signed, separators=(",", ":")).encode()
+    eddsa.new(key, "rfc8032").verify(text, bytes.fromhex(checkpoint["signature"]))
 
 
 def test_no_secret_is_in_a_proof(desk: Desk, ticket: UUID):
