@@ -194,7 +194,7 @@ def test_an_import_names_the_line_that_does_not_fit(run: Run, postgres_url: str)
     lines[3] = lines[3].replace(b"import:shop", b"import:eve")
     result = shell(postgres_url, "import-log", "-", fed=b"".join(lines))
     assert result.returncode == 1
-    assert b"Line 4: position 3: what is recorded here" in result.stderr
+    assert b"Line 4, position 3: what is recorded here" in result.stderr
 
 
 def test_a_file_that_is_not_there_is_said_so(run: Run) -> None:

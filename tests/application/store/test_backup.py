@@ -202,7 +202,7 @@ def test_an_altered_line_is_named(empty: Turnstile, lines: list[bytes], column: 
     lines[5] = msgspec.json.encode(original | {column: ALTERED[column]})
     refusal = refused(empty, lines)
     assert refusal.line == 6
-    assert "position 5" in refusal.reason
+    assert str(refusal).startswith("Line 6, position 5: ")
 
 
 Change = Callable[[list[bytes]], list[bytes]]
