@@ -121,7 +121,7 @@ def recorded(entry: Entry) -> dict[str, Any]:
 
 
 def require_kind(connection: Connection, kind: str, aggregate_id: UUID) -> None:
-    """Raises `NotFound` unless that stream is of this kind."""
+    """Raise `NotFound` unless there is such an aggregate of that kind."""
     first = log.read_stream(connection, aggregate_id, limit=1)
     topic = KINDS[kind].TOPIC
     if not first or first[0].topic.split(".")[0] != topic:

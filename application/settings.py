@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+
+from application import keys
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,23 @@ class Settings:
     port: int = 8000
     web_processes: int = 1
     web_threads: int = 40
+    checkpoint_key: str | None = field(default=None, repr=False)
+    checkpoint_minutes: int = 10
 
     @property
     def hold(self) -> timedelta:
         """How long an order holds its tickets before it must be paid."""
         return timedelta(minutes=self.hold_minutes)
+
+    @property
+    def checkpoint_public_key(self) -> str | None:
+        """The public half of the key that checkpoints are signed with; None without a key."""
+        return keys.public_key(self.checkpoint_key) if self.checkpoint_key else None
+
+    @property
+    def checkpoint_every(self) -> timedelta:
+        """How long after the last checkpoint of a growing log the next one is due."""
+        return timedelta(minutes=self.checkpoint_minutes)
 
     @property
     def embedded(self) -> bool:
@@ -31,18 +45,30 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Raises `ValueError` for a number that is none."""
+        """Raises `ValueError` for a number that is none, and for a key that is none."""
         return cls(
             database_url=environment.get("DATABASE_URL", cls.database_url),
             read_database_url=environment.get("READ_DATABASE_URL") or None,
             redis_url=environment.get("REDIS_URL") or None,
             host=environment.get("HOST", cls.host),
+            checkpoint_key=_private_key("CHECKPOINT_KEY", environment),
             **{
                 name: _whole_number(name.upper(), environment)
-                for name in ("hold_minutes", "port", "web_processes", "web_threads")
+                for name in _NUMBERS
                 if name.upper() in environment
             },
         )
+
+
+_NUMBERS = ("hold_minutes", "port", "web_processes", "web_threads", "checkpoint_minutes")
+
+
+def _private_key(name: str, environment: Mapping[str, str]) -> str | None:
+    key = environment.get(name) or None
+    if key is not None and not keys.is_key(key):
+        # It is not shown: it may be all but one digit of one.
+        raise ValueError(f"{name} is not a key; 'turnstile new-key' makes one.")
+    return key
 
 
 def _whole_number(name: str, environment: Mapping[str, str]) -> int:

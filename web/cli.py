@@ -4,8 +4,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,65 +11,25 @@ from typing import Any
 from uuid import UUID
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy.exc import SQLAlchemyError
 
-import migrations
 from application import jobs
-from application.composition import Turnstile, compose
+from application.composition import Turnstile
 from application.difference import Moment, difference
 from application.history import KINDS, as_of, history
-from application.importing import Importer, Names, Refusal
-from application.logs import configure_logs
-from application.runtime import collect_rarely
+from application.importing import Importer, Refusal
 from application.settings import Settings
-from application.store.group_commit import StoreUnavailable
-from domain.errors import DomainError
 from projections.engine.projector import Projector
 from projections.engine.read_model import ReadModel
 from projections.engine.rebuild import RebuildFailed, RebuildRuns, rebuild
 from projections.engine.status import status
 from projections.registry import READ_MODELS
-from web import printing, serving
+from web import auditing, printing, serving
+from web.console import aggregate_id_of, box_office, err, progress, progress_bar
 from web.demo import demo
-from workers import reactor
 from workers.jobs import request_import, request_rebuilds
 from workers.supervisor import run_processes, run_threads, stopped_by_signals
 
 FOLLOW_SECONDS = 0.2
-
-err = Console(stderr=True)
-
-
-@contextmanager
-def box_office(*, migrate: bool = False) -> Iterator[Turnstile]:
-    """This process's box office; what is wrong with it ends the command with a plain message."""
-    configure_logs()
-    collect_rarely()
-    try:
-        turnstile = compose(Settings.from_environment())
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
-    try:
-        _prepare(turnstile, migrate or turnstile.settings.embedded)
-        yield turnstile
-    except DomainError as error:
-        raise click.ClickException(error.detail) from None
-    except (SQLAlchemyError, StoreUnavailable) as error:
-        reason = str(getattr(error, "orig", error)).strip()
-        raise click.ClickException(f"The database does not answer: {reason}") from error
-    finally:
-        turnstile.close()
-
-
-def _prepare(turnstile: Turnstile, migrate: bool) -> None:
-    if migrate:
-        migrations.upgrade(turnstile.engine)
-    elif not migrations.is_current(turnstile.engine):
-        raise click.ClickException(
-            "The database is not at this version; run 'turnstile migrate' first."
-        )
 
 
 class _Time(click.ParamType[datetime]):
@@ -112,6 +70,8 @@ def main() -> None:
 
 
 main.add_command(demo)
+for _command in auditing.COMMANDS:
+    main.add_command(_command)
 
 
 @main.command()
@@ -158,9 +118,9 @@ def project() -> None:
 
 @main.command()
 def react() -> None:
-    """Do what follows from what happened: expire holds whose time is over."""
+    """Do what follows from what happened: expire holds whose time is over, sign checkpoints."""
     with box_office() as turnstile, stopped_by_signals() as stop:
-        reactor.run(turnstile, stop)
+        run_threads(serving.reactor_parts(turnstile), stop)
 
 
 @main.command()
@@ -200,7 +160,7 @@ def import_(file: Path, source: str, as_json: bool, on_workers: bool) -> None:
         importer = Importer(turnstile, source, refused.append)
         with file.open("rb") as lines:
             total = sum(1 for line in lines if line.strip())
-        with file.open("rb") as lines, _progress(f"Importing {file.name}", total) as advance:
+        with file.open("rb") as lines, progress(f"Importing {file.name}", total) as advance:
             for summary in importer.run(lines):
                 for refusal in refused:
                     err.print(
@@ -238,7 +198,7 @@ def rebuild_(names: tuple[str, ...], on_workers: bool) -> None:
 
 def _rebuild_one(turnstile: Turnstile, model: ReadModel) -> None:
     try:
-        with _progress(model.name, 1) as advance:
+        with progress(model.name, 1) as advance:
             rebuilt = rebuild(turnstile, model, advance)
     except (RebuildFailed, RebuildRuns) as error:
         raise click.ClickException(str(error)) from None
@@ -272,7 +232,7 @@ def history_(
     Prints a timeline; with --at or --version, the state as it was then as well. With --diff,
     what changed between two moments, and the positions of the events that changed it.
     """
-    aggregate_id = Names(source).id(kind, reference) if source else _uuid(reference)
+    aggregate_id = aggregate_id_of(kind, reference, source)
     if sum(given is not None for given in (at, version, diff)) > 1:
         raise click.UsageError("Give one of --at, --version and --diff, not more.")
     if diff is not None:
@@ -327,7 +287,7 @@ def _require_redis(turnstile: Turnstile) -> None:
 
 def _follow(turnstile: Turnstile, wanted: dict[str, UUID]) -> None:
     """Show how far jobs are until all have ended, and what came of each; ids by title."""
-    with _progress_bar() as bar:
+    with progress_bar() as bar:
         tasks = {title: bar.add_task(title, total=1) for title in wanted}
         ended: dict[str, dict[str, Any]] = {}
         while len(ended) < len(wanted):
@@ -349,29 +309,3 @@ def _require_free_port(settings: Settings) -> None:
     fault = serving.port_fault(settings.host, settings.port)
     if fault is not None:
         raise click.ClickException(f"{fault} Choose another with --port.")
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise click.ClickException(
-            f"{text!r} is not an id. For another system's reference, add --source."
-        ) from None
-
-
-@contextmanager
-def _progress(title: str, total: int) -> Iterator[Any]:
-    with _progress_bar() as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _progress_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-    )

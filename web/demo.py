@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 import migrations
+from application import keys
 from application.composition import Turnstile, compose
 from application.importing import Importer, Names, Refusal
 from application.logs import configure_logs
@@ -76,7 +77,15 @@ def _settings(port: int | None) -> Settings:
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     url = f"sqlite:///{(FOLDER / DATABASE).resolve()}"
-    return replace(given, database_url=url, redis_url=None, port=port or given.port)
+    return replace(
+        given,
+        database_url=url,
+        redis_url=None,
+        port=port or given.port,
+        # The key ends with the demo, as its database does.
+        checkpoint_key=keys.new_key().private,
+        checkpoint_minutes=0,
+    )
 
 
 def _require_free(host: str, port: int) -> None:

@@ -11,7 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from application.checkpoints import Checkpoint, Verified
 from application.importing import Summary
+from application.proofs import Proof
 
 out = Console()
 _is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
@@ -32,6 +34,54 @@ def import_summary(done: Summary) -> str:
     return (
         f"{done.applied:,} of {done.lines:,} lines imported, {done.already:,} were already there, "
         f"{done.refused:,} refused. The log is at position {done.position:,}."
+    )
+
+
+def checkpoint(taken: Checkpoint) -> str:
+    """One checkpoint in a sentence."""
+    return (
+        f"The log up to position {taken.position:,} was signed at"
+        f" {taken.taken_at.strftime(SHORT_TIME)} UTC by {taken.public_key}."
+    )
+
+
+def checkpoints_table(stored: list[Checkpoint]) -> None:
+    """One line for each checkpoint."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("position", justify="right")
+    table.add_column("signed at (UTC)")
+    table.add_column("by", overflow="fold")
+    for one in stored:
+        table.add_row(f"{one.position:,}", one.taken_at.strftime(SHORT_TIME), one.public_key)
+    out.print(table if stored else "There is no checkpoint yet.")
+
+
+def verified(done: Verified, seconds: float) -> str:
+    """That the log is what was recorded, how that was found, and how far it goes."""
+    number = done.position - done.start
+    lines = [
+        f"Positions {done.start + 1:,} to {done.position:,} are what was recorded:"
+        f" {number:,} events verified in {seconds:.1f} s, {number / max(seconds, 0.001):,.0f}"
+        " a second."
+        if number
+        else f"Nothing was recorded behind position {done.start:,}."
+    ]
+    if done.checkpoints:
+        lines.append(f"They agree with every checkpoint ({len(done.checkpoints):,}); the last one:")
+        lines.append(checkpoint(done.checkpoints[-1]))
+    else:
+        lines.append(
+            "No checkpoint was met on the way: nothing shows that nobody has computed these"
+            " hashes anew."
+        )
+    return "\n".join(lines)
+
+
+def proven(proof: Proof) -> str:
+    """What a proof shows."""
+    return (
+        f"\nThis is proven: versions 1 to {len(proof.events):,}, as recorded, none left out."
+        f" {checkpoint(proof.checkpoint)}"
     )
 
 

@@ -17,7 +17,7 @@ from application.settings import Settings
 from projections.engine.projector import Projector
 from web import wsgi
 from web.app import create_app
-from workers import reactor
+from workers import checkpoints, reactor
 from workers.jobs import jobs_of
 from workers.supervisor import end_with
 
@@ -70,12 +70,20 @@ def work(turnstile: Turnstile, threads: int, stop: threading.Event) -> None:
     running.stop(timeout=STOP_SECONDS * 1000)
 
 
+def reactor_parts(turnstile: Turnstile) -> dict[str, Part]:
+    """What the process of the reactor does, which is what nobody asks for by a request."""
+    return {
+        "reactor": lambda stop: reactor.run(turnstile, stop),
+        "checkpoints": lambda stop: checkpoints.run(turnstile, stop),
+    }
+
+
 def embedded_parts(turnstile: Turnstile) -> dict[str, Part]:
     """Web, projector, reactor and jobs as threads of this process."""
     return {
         "web": lambda stop: _serve_in_thread(turnstile, stop),
         "projector": Projector(turnstile).run,
-        "reactor": lambda stop: reactor.run(turnstile, stop),
+        **reactor_parts(turnstile),
         "jobs": lambda stop: work(turnstile, 1, stop),
     }
 

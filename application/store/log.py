@@ -4,10 +4,10 @@ The row of `log_head` is the lock, the allocator of gapless positions and the he
 chain. Whoever holds it is the only writer, so a reader never meets a gap that fills later.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from hashlib import sha256
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,7 @@ from application.store.tables import events
 from application.store.writes import Writes, writes_to
 
 GENESIS = bytes(32)
+_SECRET = '"secret":"'
 _encode = msgspec.json.Encoder().encode
 
 
@@ -26,6 +27,10 @@ class Head(NamedTuple):
 
     position: int
     hash: bytes
+
+
+START = Head(0, GENESIS)
+"""The end of a log without events."""
 
 
 class Entry(NamedTuple):
@@ -45,6 +50,11 @@ class Entry(NamedTuple):
     hash: bytes = GENESIS
 
 
+_HASHED = Entry._fields.index("hash")
+"""So many columns stand before the hash."""
+_PAYLOAD = Entry._fields.index("payload")
+
+
 class NewEntry(NamedTuple):
     """One event about to be recorded."""
 
@@ -56,15 +66,39 @@ class NewEntry(NamedTuple):
     occurred_at: datetime
 
 
-def chained_hash(previous: bytes, entry: Entry) -> bytes:
-    """SHA-256 over the previous hash and the JSON array of every other column, in order."""
-    return hashlib.sha256(previous + _encode(entry[:-1])).digest()
+def hashed_text(entry: Sequence[Any]) -> bytes:
+    """What a hash covers besides the previous hash: the JSON array of all columns but the hash.
+
+    `entry` is an `Entry` or a row like it, whose ids and times may be text as JSON has them. A
+    secret counts by its SHA-256, in hexadecimal digits: whoever shows this text shows no secret.
+    """
+    columns = entry[:_HASHED]
+    payload = columns[_PAYLOAD]
+    if _SECRET in payload:
+        columns = (*columns[:_PAYLOAD], _veiled(payload), *columns[_PAYLOAD + 1 :])
+    return _encode(columns)
+
+
+def chained_hash(previous: bytes, entry: Sequence[Any]) -> bytes:
+    """The hash of an entry behind the one with the `previous` hash."""
+    return hash_of(previous, hashed_text(entry))
+
+
+def hash_of(previous: bytes, text: bytes) -> bytes:
+    """SHA-256 over the previous hash and an entry's `hashed_text`."""
+    return sha256(previous + text).digest()
 
 
 def lock_head(connection: Connection) -> Head:
     """Become the only writer until the transaction ends."""
     for_update = " FOR UPDATE" if is_postgres(connection) else ""
     position, digest = connection.exec_driver_sql(_HEAD_SQL + for_update).one()
+    return Head(position, bytes(digest))
+
+
+def current_head(connection: Connection) -> Head:
+    """The end of the log as it stands, without a lock."""
+    position, digest = connection.exec_driver_sql(_HEAD_SQL).one()
     return Head(position, bytes(digest))
 
 
@@ -92,13 +126,18 @@ def write(writes: Writes, head: Head, new: Sequence[NewEntry], recorded_at: date
     recorded_at = _in_utc(recorded_at)
     rows = []
     for position, item in enumerate(new, head.position + 1):
-        entry = Entry(position, *item[:-1], _in_utc(item.occurred_at), recorded_at)
-        chain = chained_hash(chain, entry)
-        rows.append((*entry[:-1], chain))
+        columns = (position, *item[:-1], _in_utc(item.occurred_at), recorded_at)
+        chain = chained_hash(chain, columns)
+        rows.append((*columns, chain))
     moved = Head(head.position + len(rows), chain)
     writes.insert(events, rows)
-    writes.run("UPDATE log_head SET position = %s, hash = %s", moved.position, moved.hash)
+    move_head(writes, moved)
     return moved
+
+
+def move_head(writes: Writes, head: Head) -> None:
+    """Let the log end at `head`, whose event is among these writes."""
+    writes.run("UPDATE log_head SET position = %s, hash = %s", head.position, head.hash)
 
 
 def read(
@@ -153,6 +192,15 @@ def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> Iter
     query = union_all(*(_ENTRIES.where(condition) for condition in conditions))
     ordered = query.order_by(query.selected_columns.position)
     return (Entry(*row) for row in connection.execute(ordered))
+
+
+def _veiled(payload: str) -> str:
+    start, *others = payload.split(_SECRET)
+    veiled = [start]
+    for other in others:
+        secret, quote, rest = other.partition('"')
+        veiled.append(sha256(secret.encode()).hexdigest() + quote + rest)
+    return _SECRET.join(veiled)
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -95,3 +95,22 @@ idempotency = Table(
     Column("recorded_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime),
 )
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("public_key", Text, primary_key=True),
+    Column("hash", Text, nullable=False),
+    Column("root", Text, nullable=False),
+    Column("taken_at", UTCDateTime, nullable=False),
+    Column("signature", Text, nullable=False),
+)
+
+tree_nodes = Table(
+    "tree_nodes",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("place", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+)

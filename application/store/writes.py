@@ -89,7 +89,7 @@ class Writes:
 
     def _copy(self, table: Table, rows: Sequence[Row]) -> None:
         self.send()
-        with _raw_cursor(self.connection) as cursor:
+        with raw_cursor(self.connection) as cursor:
             copy = f"COPY {table.name} ({_names(table.columns)}) FROM STDIN"
             cursor.copy_expert(copy, io.StringIO(copy_text(rows)))
 
@@ -103,7 +103,7 @@ def writes_to(connection: Connection) -> Iterator[Writes]:
 
 
 @contextmanager
-def _raw_cursor(connection: Connection) -> Iterator[Any]:
+def raw_cursor(connection: Connection) -> Iterator[Any]:
     """The driver's cursor, in the connection's transaction; errors are SQLAlchemy's as ever."""
     with closing(connection.connection.cursor()) as cursor:
         try:

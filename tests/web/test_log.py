@@ -1,8 +1,11 @@
 """The log over HTTP: histories, states as of some moment, the feed, and the projections."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from application import keys, proofs
+from application.checkpoints import take_checkpoint
+from application.proofs import read_proof
 from tests.web.conftest import ADULT, BoxOffice, ticket_ids
 
 
@@ -169,6 +172,41 @@ def test_the_feed_goes_on_where_it_ended(office: BoxOffice):
     chosen = office.send("GET", query)
     assert {fact["what"] for fact in chosen.json["items"]} == {"Order.Paid", "Ticket.Issued"}
     assert chosen.json["items"][-1]["data"]["secret"] == "redacted"
+
+
+def test_checkpoints_are_listed_the_newest_first(office: BoxOffice):
+    key = keys.new_key()
+    signed = []
+    for _ in range(3):
+        office.customer()
+        checkpoint = take_checkpoint(office.turnstile.engine, key.private)
+        assert checkpoint is not None
+        signed.append(checkpoint.signature)
+    page = office.get("/api/v1/log/checkpoints?limit=2")
+    rest = office.get(f"/api/v1/log/checkpoints?limit=200&after={page['next']}")
+    shown = [item["signature"] for item in page["items"] + rest["items"]]
+    assert shown[:3] == signed[::-1]
+    assert page["items"][0]["public_key"] == key.public
+    assert rest["next"] is None
+    office.get("/api/v1/log/checkpoints?after=nonsense", 422)
+
+
+def test_every_kind_is_proven_up_to_the_latest_checkpoint(office: BoxOffice):
+    event, customer = office.event(), office.customer()
+    ticket = office.ticket(event, customer)
+    ids = {"events": event["id"], "tickets": ticket["id"], "customers": customer["id"]}
+    assert office.get(f"/api/v1/tickets/{ticket['id']}/proof", 404)["type"].endswith(
+        "/no-checkpoint"
+    )
+    key = keys.new_key()
+    take_checkpoint(office.turnstile.engine, key.private)
+    for kind, known in (ids | {"orders": ticket["order_id"]}).items():
+        response = office.send("GET", f"/api/v1/{kind}/{known}/proof")
+        proof = read_proof(response.data)
+        assert proof.id == UUID(known)
+        assert len(proofs.check(proof, [key.public])) > 0
+        office.get(f"/api/v1/{kind}/{uuid4()}/proof", 404)
+        assert ticket["secret"] not in response.text
 
 
 def test_projections_tell_how_far_they_are(office: BoxOffice):

@@ -61,7 +61,18 @@ GET /api/v1/tickets/{ticket_id}/diff
 GET /api/v1/customers/{customer_id}/history
 GET /api/v1/customers/{customer_id}/as-of
 GET /api/v1/customers/{customer_id}/diff
+GET /api/v1/events/{event_id}/proof
+GET /api/v1/orders/{order_id}/history
+GET /api/v1/orders/{order_id}/as-of
+GET /api/v1/orders/{order_id}/proof
+GET /api/v1/tickets/{ticket_id}/history
+GET /api/v1/tickets/{ticket_id}/as-of
+GET /api/v1/tickets/{ticket_id}/proof
+GET /api/v1/customers/{customer_id}/history
+GET /api/v1/customers/{customer_id}/as-of
+GET /api/v1/customers/{customer_id}/proof
 GET /api/v1/log
+GET /api/v1/log/checkpoints
 GET /api/v1/projections
 GET /api/v1/projections/{name}
 """

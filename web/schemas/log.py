@@ -7,7 +7,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from application.history import CLOCKS
-from web.schemas.fields import INT64, Instant, Strict, Text, limit
+from web.schemas.common import page_of
+from web.schemas.fields import INT64, Instant, Strict, Text, after, limit
 
 LATEST_VERSION = 2**31 - 1
 VERSION_OR_TIME = [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]
@@ -160,6 +161,52 @@ class FeedQuery(Strict):
     after = position(load_default=0)
     limit = limit(100, 1000)
     topics = Topics(2000, load_default=tuple, metadata={"examples": ["Order.Paid,Order.Refunded"]})
+
+
+class Checkpoint(Schema):
+    """What the log was, signed; hashes, key and signature are hexadecimal digits."""
+
+    position = fields.Integer(required=True)
+    hash = fields.String(required=True, metadata={"description": "Of the event there."})
+    root = fields.String(
+        required=True, metadata={"description": "Of the Merkle tree over all hashes up to it."}
+    )
+    taken_at = fields.DateTime(required=True)
+    public_key = fields.String(required=True, metadata={"description": "Ed25519."})
+    signature = fields.String(required=True)
+
+
+CheckpointPage = page_of(Checkpoint)
+
+
+class CheckpointQuery(Strict):
+    limit = limit()
+    after = after()
+
+
+class ProvenEvent(Schema):
+    previous = fields.String(
+        required=True, metadata={"description": "The hash of the event before it in the log."}
+    )
+    event = fields.String(
+        required=True,
+        metadata={"description": "The text that is hashed; of secrets it holds the hash."},
+    )
+
+
+class Proof(Schema):
+    """A history with what is needed to check it: `turnstile check-proof` does."""
+
+    format = fields.String(required=True)
+    kind = fields.String(required=True)
+    id = fields.UUID(required=True)
+    checkpoint = fields.Nested(Checkpoint, required=True)
+    events = fields.List(fields.Nested(ProvenEvent), required=True)
+    hashes = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Of the subtrees without these events, from left to right."},
+    )
 
 
 class ProjectionStatus(Schema):

@@ -1,0 +1,253 @@
+"""The commands of auditors and of whoever keeps backups: nothing was altered, nothing is lost."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from application import keys, proofs
+from application.backup import CannotImport, export_log, import_log, opened
+from application.checkpoints import Checkpoint, Unsigned, listing, take_checkpoint, verify
+from application.history import KINDS, recorded
+from application.proofs import NotProven
+from application.store import log
+from application.store.chain import LogAltered
+from web import printing
+from web.console import aggregate_id_of, box_office, err, progress
+
+LATEST = "latest"
+UNPINNED = (
+    "Nobody has said that this key is to be trusted. With --public-key KEY, as its owner has"
+    " published it, only what that key has signed counts."
+)
+
+
+class _PublicKey(click.ParamType[str]):
+    """A public key in hexadecimal digits."""
+
+    name = "key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not keys.is_key(str(value).lower()):
+            self.fail(f"{value!r} is not a public key: 64 hexadecimal digits.", param, ctx)
+        return str(value).lower()
+
+
+_public_key = click.option(
+    "--public-key",
+    "trusted",
+    type=_PublicKey(),
+    multiple=True,
+    help="Trust what this key has signed, and nothing else. May be given again.",
+)
+
+
+@click.command("new-key")
+def new_key() -> None:
+    """Make a key that checkpoints are signed with.
+
+    Keep the private one where the processes of the box office get their environment from, and
+    nowhere in the database's reach; publish the other.
+    """
+    made = keys.new_key()
+    click.echo(f"CHECKPOINT_KEY={made.private}")
+    click.echo(f"Its public key, for --public-key: {made.public}", err=True)
+
+
+@click.command("checkpoint")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def checkpoint_(as_json: bool) -> None:
+    """Verify what was recorded since the last checkpoint, and sign what the log is now."""
+    with _explained(), box_office() as turnstile:
+        key = turnstile.settings.checkpoint_key
+        if key is None:
+            raise click.ClickException(
+                "There is no key to sign with: set CHECKPOINT_KEY. 'turnstile new-key' makes one."
+            )
+        with progress("Verifying what is new", 1) as advance:
+            taken = take_checkpoint(turnstile.engine, key, advance)
+    if taken is None:
+        raise click.ClickException("The log is empty.")
+    click.echo(printing.as_json(taken) if as_json else printing.checkpoint(taken))
+
+
+@click.command("checkpoints")
+@click.option("--limit", type=click.IntRange(1), help="Only so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for 'verify --checkpoints'.")
+def checkpoints_(limit: int | None, as_json: bool) -> None:
+    """Show the checkpoints, the newest first.
+
+    Keep a copy where nobody who can change the database can change it too.
+    """
+    with box_office() as turnstile, turnstile.engine.connect() as connection:
+        stored = listing(connection, limit)
+    if as_json:
+        click.echo(printing.as_json(stored))
+    else:
+        printing.checkpoints_table(stored)
+
+
+@click.command("verify")
+@click.option(
+    "--from",
+    "since",
+    metavar="POSITION",
+    help="Start at the checkpoint of this position, or at the 'latest'.",
+)
+@click.option(
+    "--checkpoints",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Checkpoints that were kept elsewhere, as 'checkpoints --json' prints them.",
+)
+@_public_key
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify_(since: str | None, file: Path | None, trusted: tuple[str, ...], as_json: bool) -> None:
+    """Follow the whole log and name the first position that is not what was recorded.
+
+    The log has to agree with every checkpoint. They have to be signed by one of the keys
+    given, else by that of CHECKPOINT_KEY, else by whichever key they name.
+    """
+    with _explained(), box_office() as turnstile:
+        own = turnstile.settings.checkpoint_public_key
+        trusted = trusted or ((own,) if own else ())
+        known = _read_checkpoints(file) if file else []
+        began = time.monotonic()
+        with progress("Verifying the log", 1) as advance:
+            done = verify(
+                turnstile.engine,
+                trusted=trusted,
+                known=known,
+                since=_position(turnstile, since),
+                progress=advance,
+            )
+        seconds = time.monotonic() - began
+    if as_json:
+        click.echo(printing.as_json({"verified": done, "seconds": round(seconds, 3)}))
+        return
+    click.echo(printing.verified(done, seconds))
+    if done.checkpoints and not trusted:
+        click.echo(UNPINNED)
+
+
+@click.command("prove")
+@click.argument("kind", type=click.Choice(sorted(KINDS)))
+@click.argument("reference", metavar="ID")
+@click.option("--source", help="ID is a reference of the system imported under this name.")
+@click.option("-o", "--output", type=click.File("w", atomic=True), default="-", help="A file.")
+def prove_(kind: str, reference: str, source: str | None, output: Any) -> None:
+    """Export the history of an event, order, ticket or customer with a proof of it.
+
+    'turnstile check-proof' checks it anywhere. Secrets are not in it, only their hashes.
+    """
+    aggregate_id = aggregate_id_of(kind, reference, source)
+    with _explained(), box_office() as turnstile, turnstile.engine.connect() as connection:
+        own = turnstile.settings.checkpoint_public_key
+        proof = proofs.prove(connection, kind, aggregate_id, public_key=own)
+        later = log.read_stream(connection, aggregate_id, after=len(proof.events))
+    output.write(printing.as_json(proof) + "\n")
+    if later:
+        err.print(
+            f"{len(later):,} later events are not in it, which no checkpoint covers yet.",
+            style="yellow",
+        )
+
+
+@click.command("check-proof")
+@click.argument("file", type=click.File("rb"))
+@_public_key
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check_proof(file: Any, trusted: tuple[str, ...], as_json: bool) -> None:
+    """Check a proof, without any database, and show what it proves.
+
+    These events were recorded, as they stand here, before the checkpoint was signed, and none
+    before the last of them is left out. Later ones may have been withheld.
+    """
+    with _explained():
+        proof = proofs.read_proof(file.read())
+        history = [recorded(entry) for entry in proofs.check(proof, trusted)]
+    if as_json:
+        shown = {"kind": proof.kind, "id": proof.id, "checkpoint": proof.checkpoint}
+        click.echo(printing.as_json({**shown, "history": history}))
+        return
+    printing.timeline(proof.kind, proof.id, history, None, None)
+    click.echo(printing.proven(proof))
+    if not trusted:
+        click.echo(UNPINNED)
+
+
+@click.command("export-log")
+@click.argument("file")
+def export_log_(file: str) -> None:
+    """Write the whole log to FILE: JSON Lines, gzipped if its name ends in .gz; - for stdout."""
+    with (
+        _explained(),
+        box_office() as turnstile,
+        opened(file, "wb") as output,
+        progress("Exporting the log", 1) as advance,
+    ):
+        head = export_log(turnstile.engine, output.write, advance)
+    err.print(f"{head.position:,} events, up to the hash {head.hash.hex()}.", highlight=False)
+
+
+@click.command("import-log")
+@click.argument("file")
+def import_log_(file: str) -> None:
+    """Restore a log that 'export-log' wrote to FILE (- for stdin), verifying each event.
+
+    The log here has to be empty, or to be the beginning of that in the file: running it again
+    goes on where it stopped. The projector then makes the read models, as ever.
+    """
+    with (
+        _explained(),
+        box_office(migrate=True) as turnstile,
+        opened(file, "rb") as lines,
+        progress("Importing the log", 1) as advance,
+    ):
+        head = import_log(turnstile, lines, advance)
+    err.print(f"{head.position:,} events, up to the hash {head.hash.hex()}.", highlight=False)
+
+
+COMMANDS = (
+    new_key,
+    checkpoint_,
+    checkpoints_,
+    verify_,
+    prove_,
+    check_proof,
+    export_log_,
+    import_log_,
+)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What does not fit ends the command with a plain message."""
+    try:
+        yield
+    except (LogAltered, Unsigned, NotProven, CannotImport, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _position(turnstile: Any, since: str | None) -> int | None:
+    if since is None or since.isdigit():
+        return None if since is None else int(since)
+    if since != LATEST:
+        raise click.UsageError(f"--from takes a position or {LATEST!r}, not {since!r}.")
+    with turnstile.engine.connect() as connection:
+        stored = listing(connection, 1)
+    if not stored:
+        raise click.ClickException("There is no checkpoint yet.")
+    return stored[0].position
+
+
+def _read_checkpoints(file: Path) -> list[Checkpoint]:
+    try:
+        kept = msgspec.json.decode(file.read_bytes(), type=list[Checkpoint] | Checkpoint)
+    except ValueError as error:
+        raise click.ClickException(f"{file} does not hold checkpoints: {error}.") from None
+    return kept if isinstance(kept, list) else [kept]
