@@ -90,6 +90,6 @@ def list_customers(
     if country:
         query = query.where(customers.c.country == country)
     if q:
-        query = query.where(found_by(customers.c.id, customer_words, q))
+        query = query.where(found_by(connection, customers.c.id, customer_words, q))
     order = (customers.c.name, customers.c.id)
     return page(connection, query, order=order, limit=limit, after=after)

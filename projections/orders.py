@@ -280,7 +280,7 @@ def _found_by(connection: Connection, q: str) -> ColumnElement[bool]:
     by_reference = select(order_payments.c.order_id).where(order_payments.c.reference == q)
     if connection.execute(by_reference.limit(1)).first():
         return orders.c.id.in_(by_reference)
-    return found_by(orders.c.customer_id, names.words, q)
+    return found_by(connection, orders.c.customer_id, names.words, q)
 
 
 def _shown(order: dict[str, Any]) -> dict[str, Any]:

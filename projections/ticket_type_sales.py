@@ -116,12 +116,19 @@ def top(
             between.c.event_id == ticket_types.c.event_id,
             between.c.ticket_type_id == ticket_types.c.ticket_type_id,
         )
+        sold = _ranked(between.c.units_sold).where(between.c.units_sold > 0)
+        best = _items(connection, sold.join(between, same_type), limit)
+        if len(best) == limit:  # so that nothing else needs to be ranked
+            return {"items": best, "next": None}
         query = _ranked(func.coalesce(between.c.units_sold, 0)).outerjoin(between, same_type)
-    rows = connection.execute(query.limit(limit)).mappings()
-    return {"items": [dict(row) for row in rows], "next": None}
+    return {"items": _items(connection, query, limit), "next": None}
 
 
-def _ranked(units_sold: ColumnElement[int]) -> Select[tuple[object, ...]]:
+def _items(connection: Connection, query: Select[Any], limit: int) -> list[Item]:
+    return [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
+
+
+def _ranked(units_sold: ColumnElement[int]) -> Select[Any]:
     c = ticket_types.c
     return (
         select(
@@ -136,7 +143,7 @@ def _ranked(units_sold: ColumnElement[int]) -> Select[tuple[object, ...]]:
     )
 
 
-def _sales_between(start: date | None, end: date | None) -> Select[tuple[object, ...]]:
+def _sales_between(start: date | None, end: date | None) -> Select[Any]:
     """Units sold by ticket type, from `start` to `end`, either of which may be open."""
     return (
         select(

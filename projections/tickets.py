@@ -168,7 +168,7 @@ def attendees(
     if status:
         query = query.where(tickets.c.status == status)
     if q:
-        query = query.where(found_by(tickets.c.holder_id, names.words, q))
+        query = query.where(found_by(connection, tickets.c.holder_id, names.words, q))
     order = (tickets.c.issued_at, tickets.c.id)
     return page(connection, query, order=order, limit=limit, after=after)
 

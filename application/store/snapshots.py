@@ -12,7 +12,7 @@ from application.store.mapper import from_snapshot, take_snapshot, to_fact
 from application.store.tables import snapshots
 from domain.aggregate import Aggregate
 
-EVERY = 500
+EVERY = 200
 """Events of a stream between two snapshots: at most so many are replayed by a load."""
 
 SLICE = 500
