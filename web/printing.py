@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import click
 import msgspec
 from rich.console import Console
 from rich.padding import Padding
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from application.importing import Summary
+from projections.engine.comparing import EQUAL, UNFILLED, Comparison, Example
 
 out = Console()
 _is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
@@ -69,6 +71,78 @@ def status_table(models: list[dict[str, Any]]) -> None:
         )
     out.print(table)
     out.print(f"The log is at position {models[0]['head']:,}." if models else "No read models.")
+
+
+def comparison(found: Comparison) -> None:
+    """What a rebuild found in the live rows, with examples."""
+    click.echo(f"  {_summary(found)}")
+    if found.parked_before:
+        click.echo(
+            f"  {found.parked_before:,} parked events were missing from the live rows; "
+            f"{found.parked_after:,} wait still."
+        )
+    for table in found.tables:
+        for example in table.examples:
+            click.echo(f"  {table.table}: {example.fault}: {_example(example)}")
+
+
+def comparisons(found: list[Comparison]) -> None:
+    """One line for each, the latest first; of the latest the examples as well."""
+    if not found:
+        out.print("Nothing was rebuilt yet.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("read model", "compared at", "outcome"):
+        table.add_column(name)
+    for name in ("position", "equal", "missing", "extra", "different", "seconds"):
+        table.add_column(name, justify="right")
+    table.add_column("swapped in")
+    for one in found:
+        counts = (one.position, one.equal, one.missing, one.extra, one.different)
+        table.add_row(
+            one.read_model,
+            one.compared_at.strftime(SHORT_TIME),
+            one.outcome,
+            *(f"{count:,}" for count in counts),
+            f"{one.seconds:g}",
+            "yes" if one.swapped_at else "no",
+        )
+    out.print(table)
+    out.print(f"\n{found[0].read_model}, the latest:")
+    comparison(found[0])
+
+
+def waiting(streams: list[dict[str, Any]]) -> None:
+    """A line for each stream that is parked, and the error below it."""
+    if not streams:
+        out.print("Nothing is parked.")
+    for stream in streams:
+        first, last = stream["first_position"], stream["last_position"]
+        click.echo(
+            f"{stream['read_model']}: stream {stream['stream_id']}, {stream['events']:,} events "
+            f"from position {first:,} to {last:,}, since {stream['since'].strftime(SHORT_TIME)}"
+        )
+        click.echo(f"  {stream['error']}")
+
+
+def _summary(found: Comparison) -> str:
+    at = f"Compared with the live rows at position {found.position:,} in {found.seconds:g} s"
+    if found.outcome == UNFILLED:
+        return "There were no live rows to compare with."
+    if found.outcome == EQUAL:
+        return f"{at}: all {found.equal:,} are equal."
+    return (
+        f"{at}: {found.equal:,} are equal, {found.missing:,} missing, {found.extra:,} extra, "
+        f"{found.different:,} different."
+    )
+
+
+def _example(example: Example) -> str:
+    key = ", ".join(f"{name} {value}" for name, value in example.key.items())
+    changes = ", ".join(
+        f"{name} {live} instead of {rebuilt}" for name, (live, rebuilt) in example.columns.items()
+    )
+    return f"{key}: {changes}" if changes else key
 
 
 def _is_after(item: dict[str, Any], then: dict[str, Any], at: datetime | None) -> bool:
