@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from application.importing import Summary
-from projections.engine.comparing import EQUAL, UNFILLED, Comparison, Example
+from projections.engine.comparing import DIFFERENT, EQUAL, UNFILLED, Comparison, Example
 
 out = Console()
 _is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
@@ -92,20 +92,18 @@ def comparisons(found: list[Comparison]) -> None:
         out.print("Nothing was rebuilt yet.")
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("read model", "compared at", "outcome"):
+    for name in ("read model", "compared at", "swapped in", "found"):
         table.add_column(name)
-    for name in ("position", "equal", "missing", "extra", "different", "seconds"):
+    for name in ("position", "equal rows"):
         table.add_column(name, justify="right")
-    table.add_column("swapped in")
     for one in found:
-        counts = (one.position, one.equal, one.missing, one.extra, one.different)
         table.add_row(
             one.read_model,
             one.compared_at.strftime(SHORT_TIME),
-            one.outcome,
-            *(f"{count:,}" for count in counts),
-            f"{one.seconds:g}",
             "yes" if one.swapped_at else "no",
+            _faults(one) if one.outcome == DIFFERENT else one.outcome,
+            f"{one.position:,}",
+            f"{one.equal:,}",
         )
     out.print(table)
     out.print(f"\n{found[0].read_model}, the latest:")
@@ -117,12 +115,18 @@ def waiting(streams: list[dict[str, Any]]) -> None:
     if not streams:
         out.print("Nothing is parked.")
     for stream in streams:
-        first, last = stream["first_position"], stream["last_position"]
         click.echo(
-            f"{stream['read_model']}: stream {stream['stream_id']}, {stream['events']:,} events "
-            f"from position {first:,} to {last:,}, since {stream['since'].strftime(SHORT_TIME)}"
+            f"{stream['read_model']}: stream {stream['stream_id']}, since "
+            f"{stream['since'].strftime(SHORT_TIME)}: {_span(stream)}"
         )
         click.echo(f"  {stream['error']}")
+
+
+def _span(stream: dict[str, Any]) -> str:
+    first, last = stream["first_position"], stream["last_position"]
+    if first == last:
+        return f"the event at position {first}"
+    return f"{stream['events']:,} events from position {first} to {last}"
 
 
 def _summary(found: Comparison) -> str:
@@ -131,10 +135,11 @@ def _summary(found: Comparison) -> str:
         return "There were no live rows to compare with."
     if found.outcome == EQUAL:
         return f"{at}: all {found.equal:,} are equal."
-    return (
-        f"{at}: {found.equal:,} are equal, {found.missing:,} missing, {found.extra:,} extra, "
-        f"{found.different:,} different."
-    )
+    return f"{at}: {found.equal:,} are equal, {_faults(found)}."
+
+
+def _faults(found: Comparison) -> str:
+    return f"{found.missing:,} missing, {found.extra:,} extra, {found.different:,} different"
 
 
 def _example(example: Example) -> str:

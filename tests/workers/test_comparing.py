@@ -23,6 +23,7 @@ from projections.engine.comparing import (
     WITHHELD,
     Comparison,
     TableComparison,
+    compare_table,
     kept,
     latest,
 )
@@ -245,7 +246,7 @@ def test_the_projector_goes_on_during_a_comparison(
             live.catch_up()
             return original(*arguments)
 
-        original = engine.compare_table
+        original = compare_table
         monkeypatch.setattr(engine, "compare_table", meanwhile)
         found = rebuild(turnstile, tally.model).comparison
     assert found.outcome == EQUAL
@@ -258,7 +259,7 @@ def test_what_moved_before_the_snapshot_is_taken_first(
 ) -> None:
     ids = filled(turnstile, tally)
     live = Projector(turnstile, [tally.model])
-    attempts = []
+    attempts: list[int] = []
 
     def overtaken(*arguments: Any) -> None:
         original(*arguments)

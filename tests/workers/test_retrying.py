@@ -26,7 +26,7 @@ from projections.engine.tables import parked as parked_events
 from tests.workers.festival import box_office, rows_of
 from tests.workers.processes import PATIENCE, eventually
 from tests.workers.processes import turnstile as process
-from tests.workers.tallies import Tally, change, nothing_wrong, register
+from tests.workers.tallies import Check, Tally, change, nothing_wrong, register
 from tests.workers.test_comparing import Killed, die
 from tests.workers.test_projector import at, head, parked, projecting, raises, writes_null
 
@@ -39,7 +39,7 @@ class Poison:
     def __init__(self, *customers: UUID, versions: tuple[int, ...] = (2,)) -> None:
         self.customers = set(customers)
         self.versions = versions
-        self.fault = raises
+        self.fault: Check = raises
 
     def __call__(self, fact: Fact) -> Any:
         bad = fact.originator_id in self.customers and fact.originator_version in self.versions
@@ -145,7 +145,7 @@ def test_a_long_stream_is_taken_bit_by_bit_while_it_grows(
     live = Projector(turnstile, [tally.model])
     live.catch_up()
     poison.mended()
-    lengths = []
+    lengths: list[int] = []
 
     def grow(*arguments: Any) -> None:
         original(*arguments)
