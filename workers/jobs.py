@@ -128,7 +128,7 @@ class Jobs:
 
     def _retry(self, job_id: UUID, name: str) -> str:
         done = retry(self._turnstile, read_model(name))
-        return f"{done.taken} taken, {done.waiting_events} of {done.waiting_streams} streams wait"
+        return f"{done.taken} events taken, {done.waiting_events} wait still"
 
     def _import(self, job_id: UUID, subject: str) -> str:
         source, path = subject.split(":", 1)

@@ -155,7 +155,7 @@ def test_what_waits_is_shown_counted_and_taken_again(office: BoxOffice):
         done = eventually(lambda: finished(office, path, "retry"))
     finally:
         worker.stop()
-    assert done["outcome"] == "1 taken, 0 of 0 streams wait"
+    assert done["outcome"] == "1 events taken, 0 wait still"
     assert office.get(path)["waiting"] == []
     assert office.get(f"/api/v1/customers/{customer['id']}/statistics")["total_orders_placed"] == 0
     office.post("/api/v1/projections/nothing/retry", status=404)
