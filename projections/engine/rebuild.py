@@ -63,7 +63,8 @@ class RebuildRuns(Exception):
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What a rebuild did: the model stands at `position`, with `rows` rows in its tables."""
+    """What a rebuild did: the model stands at `position`; its tables had `rows` rows just before
+    the swap, which has no time to count."""
 
     name: str
     position: int
@@ -220,12 +221,14 @@ def _compare_tables(
 
 
 def _swap(turnstile: Turnstile, shadow: "_Shadow", comparison: Comparison) -> Rebuilt:
+    with turnstile.engine.connect() as connection:
+        rows = sum(_count(connection, table) for table in shadow.tables.values())
     deadline = time.monotonic() + SWAP_SECONDS
     while time.monotonic() < deadline:
         try:
             with writing(turnstile.engine) as connection:
                 shadow.keep_lease(connection)
-                rebuilt = shadow.swap_in(connection, comparison)
+                moved = shadow.swap_in(connection, comparison)
                 with writes_to(connection) as writes:
                     turnstile.signals.announce(writes, READ_MODELS)
         except OperationalError as error:
@@ -233,7 +236,8 @@ def _swap(turnstile: Turnstile, shadow: "_Shadow", comparison: Comparison) -> Re
             time.sleep(SWAP_PAUSE)
             continue
         turnstile.signals.ring(READ_MODELS)
-        return rebuilt
+        swapped = replace(comparison, swapped_at=moved.moved_at)
+        return Rebuilt(shadow.model.name, moved.position, rows, swapped)
     raise RebuildFailed(f"{shadow.model.name}: its tables were in use at every attempt.")
 
 
@@ -317,11 +321,10 @@ class _Shadow:
             table.create(connection)
         ensure_tracked(connection, [self.name])
 
-    def swap_in(self, connection: Connection, comparison: Comparison) -> Rebuilt:
+    def swap_in(self, connection: Connection, comparison: Comparison) -> Standing:
         """Replace the live tables by these, at the position where the live ones stood or later."""
         position = max(self.position, self.lock_live(connection))
         self.take(connection, position)
-        rows = sum(_count(connection, table) for table in self.tables.values())
         if is_postgres(connection):
             connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
         for table, new in self.tables.items():
@@ -329,11 +332,11 @@ class _Shadow:
             connection.execute(text(f"ALTER TABLE {new.name} RENAME TO {table.name}"))
             connection.execute(text(f"DROP TABLE {table.name}{OLD}"))
         with writes_to(connection) as writes:
-            swapped_at = move(writes, [self.model.name], position).moved_at
+            standing = move(writes, [self.model.name], position)
         parking.hand_over(connection, self.name, self.model.name)
         connection.execute(delete(tracking).where(tracking.c.name == self.name))
-        comparing.note_swap(connection, comparison, swapped_at)
-        return Rebuilt(self.model.name, position, rows, replace(comparison, swapped_at=swapped_at))
+        comparing.note_swap(connection, comparison, standing.moved_at)
+        return standing
 
 
 def _set_aside(table: Table) -> list[Index]:
