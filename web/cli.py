@@ -4,6 +4,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,15 +20,18 @@ from application.difference import Moment, difference
 from application.history import KINDS, as_of, history
 from application.importing import Importer, Refusal
 from application.settings import Settings
+from projections.engine import comparing
+from projections.engine.parking import waiting_streams
 from projections.engine.projector import Projector
 from projections.engine.read_model import ReadModel
-from projections.engine.rebuild import RebuildFailed, RebuildRuns, rebuild
+from projections.engine.rebuild import RebuildFailed, RebuildRuns, compare, rebuild
+from projections.engine.retrying import retry
 from projections.engine.status import status
 from projections.registry import READ_MODELS
 from web import auditing, printing, serving
 from web.console import aggregate_id_of, box_office, err, progress, progress_bar
 from web.demo import demo
-from workers.jobs import request_import, request_rebuilds
+from workers.jobs import COMPARE, REBUILD, request_import, request_rebuilds
 from workers.supervisor import run_processes, run_threads, stopped_by_signals
 
 FOLLOW_SECONDS = 0.2
@@ -174,35 +179,103 @@ def import_(file: Path, source: str, as_json: bool, on_workers: bool) -> None:
 
 @main.command("rebuild")
 @click.argument("names", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Only compare with the live ones, and leave them.")
 @click.option("--on-workers", is_flag=True, help="Let 'turnstile work' do it, and follow it.")
-def rebuild_(names: tuple[str, ...], on_workers: bool) -> None:
+def rebuild_(names: tuple[str, ...], dry_run: bool, on_workers: bool) -> None:
     """Build read models (all, or those of these NAMES) again from the log, and swap them in.
 
-    Queries and the live projector go on meanwhile. With --on-workers, all processes that work
-    on jobs share them.
+    Before the swap each is compared with the live one, row by row; what was found is printed
+    and kept. Queries and the live projector go on meanwhile. With --on-workers, all processes
+    that work on jobs share them.
     """
-    models = [model for model in READ_MODELS if not names or model.name in names]
+    models = _read_models(names)
+    with box_office() as turnstile:
+        if on_workers:
+            _require_redis(turnstile)
+            kind = COMPARE if dry_run else REBUILD
+            _follow(turnstile, request_rebuilds(turnstile, models, kind))
+            return
+        for model in models:
+            (_compare_one if dry_run else _rebuild_one)(turnstile, model)
+
+
+def _rebuild_one(turnstile: Turnstile, model: ReadModel) -> None:
+    with _progress_of_rebuild(model) as advance:
+        rebuilt = rebuild(turnstile, model, advance)
+    click.echo(f"{model.name}: {rebuilt.rows:,} rows at position {rebuilt.position:,}")
+    printing.comparison(rebuilt.comparison)
+
+
+def _compare_one(turnstile: Turnstile, model: ReadModel) -> None:
+    with _progress_of_rebuild(model) as advance:
+        found = compare(turnstile, model, advance)
+    click.echo(f"{model.name}: dry run, the live rows are left as they are")
+    printing.comparison(found)
+
+
+@contextmanager
+def _progress_of_rebuild(model: ReadModel) -> Iterator[Any]:
+    try:
+        with progress(model.name, 1) as advance:
+            yield advance
+    except (RebuildFailed, RebuildRuns) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command("compared")
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compared(name: str | None, as_json: bool) -> None:
+    """Show what the latest rebuilds found in the live rows (of all, or of the one NAME)."""
+    wanted = _read_models([name])[0].name if name else None
+    with box_office() as turnstile, turnstile.engine.connect() as connection:
+        found = comparing.kept(connection, wanted)
+    if as_json:
+        click.echo(printing.as_json(found))
+    else:
+        printing.comparisons(found)
+
+
+@main.command("parked")
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def parked(name: str | None, as_json: bool) -> None:
+    """Show the streams that wait (for all read models, or for the one NAME), and why."""
+    models = _read_models([name] if name else [])
+    with box_office() as turnstile, turnstile.engine.connect() as connection:
+        waiting = waiting_streams(connection, [model.name for model in models])
+    if as_json:
+        click.echo(printing.as_json(waiting))
+    else:
+        printing.waiting(waiting)
+
+
+@main.command("retry")
+@click.argument("name")
+def retry_(name: str) -> None:
+    """Let the read model NAME take what was parked for it, in order.
+
+    A stream goes on waiting from the first event that fails again. The live projector may run.
+    """
+    (model,) = _read_models([name])
+    with box_office() as turnstile:
+        done = retry(turnstile, model)
+    click.echo(f"{name}: {done.taken:,} parked events taken")
+    if done.waiting_events:
+        raise click.ClickException(
+            f"{done.waiting_events:,} events of {done.waiting_streams:,} streams wait still; "
+            f"'turnstile parked {name}' shows why."
+        )
+
+
+def _read_models(names: Sequence[str]) -> list[ReadModel]:
+    """Those of these names, or all; an unknown one ends the command."""
     unknown = set(names) - {model.name for model in READ_MODELS}
     if unknown:
         known = ", ".join(model.name for model in READ_MODELS)
         wrong = ", ".join(sorted(unknown))
         raise click.ClickException(f"No read model {wrong}; there are: {known}.")
-    with box_office() as turnstile:
-        if on_workers:
-            _require_redis(turnstile)
-            _follow(turnstile, request_rebuilds(turnstile, models))
-            return
-        for model in models:
-            _rebuild_one(turnstile, model)
-
-
-def _rebuild_one(turnstile: Turnstile, model: ReadModel) -> None:
-    try:
-        with progress(model.name, 1) as advance:
-            rebuilt = rebuild(turnstile, model, advance)
-    except (RebuildFailed, RebuildRuns) as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"{model.name}: {rebuilt.rows:,} rows at position {rebuilt.position:,}")
+    return [model for model in READ_MODELS if not names or model.name in names]
 
 
 @main.command("history")

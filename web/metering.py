@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from time import perf_counter
 
 import structlog
@@ -13,7 +14,14 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from projections.engine.parking import NONE, parked_counts
+from projections.registry import READ_MODELS
 
 SECONDS = Histogram(
     "turnstile_http_seconds",
@@ -26,13 +34,37 @@ logger = structlog.get_logger(__name__)
 _children: dict[tuple[str | None, int], Histogram] = {}
 
 
-def exposition() -> tuple[bytes, str]:
+class _Parked(Collector):
+    """What waits for the read models: the same whichever process is asked, since it is asked of
+    the database. One that does not answer takes no other metric with it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            with self._engine.connect() as connection:
+                counts = parked_counts(connection)
+        except SQLAlchemyError as error:
+            logger.warning("metrics.parked_unknown", error=type(error).__name__)
+            return
+        for index, what in enumerate(("streams", "events")):
+            said = f"Parked {what} that wait for the read model"
+            gauge = GaugeMetricFamily(f"turnstile_parked_{what}", said, labels=["read_model"])
+            for model in READ_MODELS:
+                gauge.add_metric([model.name], counts.get(model.name, NONE)[index])
+            yield gauge
+
+
+def exposition(engine: Engine) -> tuple[bytes, str]:
     """All metrics as text, and its content type; of all web processes where they share them."""
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry), CONTENT_TYPE_LATEST
+    of_database = CollectorRegistry()
+    of_database.register(_Parked(engine))
+    return generate_latest(registry) + generate_latest(of_database), CONTENT_TYPE_LATEST
 
 
 def start() -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import click
 import msgspec
 from rich.console import Console
 from rich.padding import Padding
@@ -14,6 +15,7 @@ from rich.text import Text
 from application.checkpoints import Checkpoint, Verified
 from application.importing import Summary
 from application.proofs import Proof
+from projections.engine.comparing import DIFFERENT, EQUAL, UNFILLED, Comparison, Example
 
 out = Console()
 _is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
@@ -133,6 +135,83 @@ def status_table(models: list[dict[str, Any]]) -> None:
         )
     out.print(table)
     out.print(f"The log is at position {models[0]['head']:,}." if models else "No read models.")
+
+
+def comparison(found: Comparison) -> None:
+    """What a rebuild found in the live rows, with examples."""
+    click.echo(f"  {_summary(found)}")
+    if found.parked_before:
+        click.echo(
+            f"  {found.parked_before:,} parked events were missing from the live rows; "
+            f"{found.parked_after:,} wait still."
+        )
+    for table in found.tables:
+        for example in table.examples:
+            click.echo(f"  {table.table}: {example.fault}: {_example(example)}")
+
+
+def comparisons(found: list[Comparison]) -> None:
+    """One line for each, the latest first; of the latest the examples as well."""
+    if not found:
+        out.print("Nothing was rebuilt yet.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("read model", "compared at", "swapped in", "found"):
+        table.add_column(name)
+    for name in ("position", "equal rows"):
+        table.add_column(name, justify="right")
+    for one in found:
+        table.add_row(
+            one.read_model,
+            one.compared_at.strftime(SHORT_TIME),
+            "yes" if one.swapped_at else "no",
+            _faults(one) if one.outcome == DIFFERENT else one.outcome,
+            f"{one.position:,}",
+            f"{one.equal:,}",
+        )
+    out.print(table)
+    out.print(f"\n{found[0].read_model}, the latest:")
+    comparison(found[0])
+
+
+def waiting(streams: list[dict[str, Any]]) -> None:
+    """A line for each stream that is parked, and the error below it."""
+    if not streams:
+        out.print("Nothing is parked.")
+    for stream in streams:
+        click.echo(
+            f"{stream['read_model']}: stream {stream['stream_id']}, since "
+            f"{stream['since'].strftime(SHORT_TIME)}: {_span(stream)}"
+        )
+        click.echo(f"  {stream['error']}")
+
+
+def _span(stream: dict[str, Any]) -> str:
+    first, last = stream["first_position"], stream["last_position"]
+    if first == last:
+        return f"the event at position {first}"
+    return f"{stream['events']:,} events from position {first} to {last}"
+
+
+def _summary(found: Comparison) -> str:
+    at = f"Compared with the live rows at position {found.position:,} in {found.seconds:g} s"
+    if found.outcome == UNFILLED:
+        return "There were no live rows to compare with."
+    if found.outcome == EQUAL:
+        return f"{at}: all {found.equal:,} are equal."
+    return f"{at}: {found.equal:,} are equal, {_faults(found)}."
+
+
+def _faults(found: Comparison) -> str:
+    return f"{found.missing:,} missing, {found.extra:,} extra, {found.different:,} different"
+
+
+def _example(example: Example) -> str:
+    key = ", ".join(f"{name} {value}" for name, value in example.key.items())
+    changes = ", ".join(
+        f"{name} {live} instead of {rebuilt}" for name, (live, rebuilt) in example.columns.items()
+    )
+    return f"{key}: {changes}" if changes else key
 
 
 def _is_after(item: dict[str, Any], then: dict[str, Any], at: datetime | None) -> bool:

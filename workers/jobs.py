@@ -23,12 +23,15 @@ from application.importing import Importer, Refusal
 from application.store.database import writing
 from domain.errors import NotFound
 from projections.engine import leases
+from projections.engine.comparing import UNFILLED, Comparison
 from projections.engine.read_model import ReadModel
-from projections.engine.rebuild import RebuildRuns, largest_first, rebuild
+from projections.engine.rebuild import RebuildRuns, compare, largest_first, rebuild
+from projections.engine.retrying import retry
 from projections.registry import read_model
 
 QUEUE = "turnstile"
-REBUILD, IMPORT = "rebuild", "import"
+REBUILD, COMPARE, RETRY, IMPORT = "rebuild", "compare", "retry", "import"
+OF_READ_MODELS = (REBUILD, COMPARE, RETRY)
 TIME_LIMIT_MS = 6 * 60 * 60 * 1000
 DEAD_AFTER_MS = leases.SECONDS * 1000
 """A worker that has been silent so long is dead; its jobs go to others. Workers ask for jobs
@@ -60,6 +63,8 @@ class Jobs:
         self.broker: dramatiq.Broker = _broker(redis_url)
         self._actors = {
             REBUILD: self._actor(self._rebuild, REBUILD),
+            COMPARE: self._actor(self._compare, COMPARE),
+            RETRY: self._actor(self._retry, RETRY),
             IMPORT: self._actor(self._import, IMPORT),
         }
 
@@ -114,12 +119,16 @@ class Jobs:
         self._finish(job_id, jobs.DONE, outcome)
 
     def _rebuild(self, job_id: UUID, name: str) -> str:
-        rebuilt = rebuild(
-            self._turnstile,
-            read_model(name),
-            lambda done, total: self._progress(job_id, done, total),
-        )
-        return f"{rebuilt.rows} rows at position {rebuilt.position}"
+        rebuilt = rebuild(self._turnstile, read_model(name), self._progress_of(job_id))
+        done = f"{rebuilt.rows} rows at position {rebuilt.position}"
+        return f"{done}; {_in_words(rebuilt.comparison)}"
+
+    def _compare(self, job_id: UUID, name: str) -> str:
+        return _in_words(compare(self._turnstile, read_model(name), self._progress_of(job_id)))
+
+    def _retry(self, job_id: UUID, name: str) -> str:
+        done = retry(self._turnstile, read_model(name))
+        return f"{done.taken} events taken, {done.waiting_events} wait still"
 
     def _import(self, job_id: UUID, subject: str) -> str:
         source, path = subject.split(":", 1)
@@ -129,6 +138,9 @@ class Jobs:
             self._progress(job_id, summary.lines, total)
         done = importer.summary
         return f"{done.applied} applied, {done.already} already, {done.refused} refused"
+
+    def _progress_of(self, job_id: UUID) -> Callable[[int, int], None]:
+        return lambda done, total: self._progress(job_id, done, total)
 
     def _progress(self, job_id: UUID, done: int, total: int) -> None:
         with writing(self._turnstile.engine) as connection:
@@ -145,27 +157,44 @@ def jobs_of(turnstile: Turnstile) -> Jobs:
     return Jobs(turnstile)
 
 
-def request_rebuild(turnstile: Turnstile, name: str) -> dict[str, Any]:
-    """Ask for a rebuild of that read model; the job. Raises `NotFound`."""
+def request_for(turnstile: Turnstile, kind: str, name: str) -> dict[str, Any]:
+    """Ask for one of `OF_READ_MODELS`; the job. Raises `NotFound` for no read model's name."""
     try:
         read_model(name)
     except KeyError:
         raise NotFound(f"There is no read model {name!r}.") from None
-    job_id = jobs_of(turnstile).request(REBUILD, name)
+    job_id = jobs_of(turnstile).request(kind, name)
     with turnstile.engine.connect() as connection:
         return jobs.job(connection, job_id) or {}
 
 
-def request_rebuilds(turnstile: Turnstile, models: Sequence[ReadModel]) -> dict[str, UUID]:
-    """Ask for rebuilds of several read models, which workers share; the jobs' ids by name."""
+def request_rebuild(turnstile: Turnstile, name: str) -> dict[str, Any]:
+    """Ask for a rebuild of that read model; the job. Raises `NotFound`."""
+    return request_for(turnstile, REBUILD, name)
+
+
+def request_rebuilds(
+    turnstile: Turnstile, models: Sequence[ReadModel], kind: str = REBUILD
+) -> dict[str, UUID]:
+    """Ask for rebuilds of several read models, or only to `COMPARE` them, which workers share;
+    the jobs' ids by name."""
     with turnstile.engine.connect() as connection:
         ordered = largest_first(connection, models)
-    return {model.name: jobs_of(turnstile).request(REBUILD, model.name) for model in ordered}
+    return {model.name: jobs_of(turnstile).request(kind, model.name) for model in ordered}
 
 
 def request_import(turnstile: Turnstile, source: str, path: Path) -> UUID:
     """Ask for the import of a file that the workers can read; the job's id."""
     return jobs_of(turnstile).request(IMPORT, f"{source}:{path.resolve()}")
+
+
+def _in_words(found: Comparison) -> str:
+    if found.outcome == UNFILLED:
+        return "nothing to compare with"
+    return (
+        f"compared at position {found.position}: {found.equal} equal, {found.missing} missing, "
+        f"{found.extra} extra, {found.different} different"
+    )
 
 
 def _log_refusal(refusal: Refusal) -> None:

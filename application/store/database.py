@@ -1,5 +1,6 @@
 """Connections: the same engine settings for every process, on PostgreSQL and SQLite."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy.engine.url import URL
 
 WRITES = "turnstile_writes"
 BUSY_TIMEOUT_MS = 30_000
+LONGEST_REST = 0.5
 POSTGRES_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=60s"
 """A process that is frozen in the middle of an append must not stop every other for ever."""
 REPLICA_OPTIONS = f"{POSTGRES_OPTIONS} -c default_transaction_read_only=on"
@@ -89,6 +91,22 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that is going to write: SQLite takes its one write lock at the start."""
     with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
         yield connection
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """A transaction that only reads: all of it as it was at its first query, whatever others
+    commit meanwhile, and in nobody's way."""
+    level = {"isolation_level": "REPEATABLE READ"} if is_postgres(engine) else {}
+    with engine.connect().execution_options(**level) as connection, connection.begin():
+        yield connection
+
+
+def let_others_write(engine: Engine, since: float) -> None:
+    """After a transaction that began at `since` (by `time.monotonic`) and will be followed by
+    more of them: SQLite's one write lock goes to whoever asks first, so rest as long."""
+    if not is_postgres(engine):
+        time.sleep(min(time.monotonic() - since, LONGEST_REST))
 
 
 def is_postgres(engine: Engine | Connection) -> bool:

@@ -157,6 +157,12 @@ def read(
     return [Entry(*row) for row in connection.execute(query).all()]
 
 
+def read_at(connection: Connection, positions: Sequence[int]) -> list[Entry]:
+    """The entries at these positions, in order."""
+    query = _ENTRIES.where(events.c.position.in_(positions)).order_by(events.c.position)
+    return [Entry(*row) for row in connection.execute(query)]
+
+
 def read_stream(
     connection: Connection,
     stream_id: UUID,

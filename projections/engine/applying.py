@@ -1,7 +1,8 @@
 """Applying batches of events to one read model, in the caller's transactions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -16,6 +17,13 @@ from projections.engine.read_model import ReadModel
 from projections.engine.rows import Memory, Rehearsal, Rows
 
 logger = structlog.get_logger(__name__)
+
+
+class Refusal(NamedTuple):
+    """An event that a handler or the database would not take, by its position, and why."""
+
+    position: int
+    error: str
 
 
 class Target:
@@ -69,24 +77,53 @@ class Target:
         if mine:
             self._take(writes, mine)
 
+    def take_until_refused(self, connection: Connection, facts: Sequence[Fact]) -> Refusal | None:
+        """Take what waited of one stream, in order, up to the first event that fails again."""
+        mine = self._mine(facts)
+        return self._first_refusal(connection, mine) if mine else None
+
     def _mine(self, facts: Sequence[Fact]) -> list[Fact]:
         handlers = self.model.handlers
         return [fact for fact in facts if type(fact) in handlers]
 
     def _take_or_park(self, connection: Connection, facts: Sequence[Fact]) -> None:
+        error = self._failure(connection, facts, self._take)
+        if error is None:
+            return
+        if len(facts) == 1:
+            self._park(connection, facts[0], error)
+        else:
+            middle = len(facts) // 2
+            self._take_or_park(connection, facts[:middle])
+            self._take_or_park(connection, facts[middle:])
+
+    def _first_refusal(self, connection: Connection, facts: Sequence[Fact]) -> Refusal | None:
+        error = self._failure(connection, facts, self._handle)
+        if error is None:
+            return None
+        if len(facts) == 1:
+            return Refusal(facts[0].position, _reason(error))
+        middle = len(facts) // 2
+        return self._first_refusal(connection, facts[:middle]) or self._first_refusal(
+            connection, facts[middle:]
+        )
+
+    def _failure(
+        self,
+        connection: Connection,
+        facts: Sequence[Fact],
+        take: Callable[[Writes, Sequence[Fact]], None],
+    ) -> Exception | None:
+        """Let `take` have them, all or none: what is wrong with them, or None once it is done."""
         try:
             with connection.begin_nested(), writes_to(connection) as writes:
-                self._take(writes, facts)
+                take(writes, facts)
         except Exception as error:
             self._forget()
             if not _lies_in_events(error):
                 raise
-            if len(facts) == 1:
-                self._park(connection, facts[0], error)
-            else:
-                middle = len(facts) // 2
-                self._take_or_park(connection, facts[:middle])
-                self._take_or_park(connection, facts[middle:])
+            return error
+        return None
 
     def _take(self, writes: Writes, facts: Sequence[Fact]) -> None:
         """Take them at once; those of streams that wait are parked behind them."""
@@ -96,6 +133,9 @@ class Target:
             facts = [fact for fact in facts if fact.originator_id not in waiting]
             reasons = [(fact, waiting[fact.originator_id]) for fact in behind]
             park(writes.connection, self.name, reasons)
+        self._handle(writes, facts)
+
+    def _handle(self, writes: Writes, facts: Sequence[Fact]) -> None:
         rows = Rows(writes.connection, self._memory)
         if not self._memory.complete:
             rows.prefetch(self._rehearse(writes.connection, facts))
@@ -118,7 +158,7 @@ class Target:
         return self._waiting
 
     def _park(self, connection: Connection, fact: Fact, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {error}"
+        reason = _reason(error)
         park(connection, self.name, [(fact, reason)])
         logger.error(
             "projection.parked",
@@ -138,3 +178,10 @@ def _lies_in_events(error: Exception) -> bool:
     if isinstance(error, SQLAlchemyError):
         return isinstance(error, DataError | IntegrityError) or type(error) is StatementError
     return True
+
+
+def _reason(error: Exception) -> str:
+    """What to tell operators: of the database's words the first line only, since what follows is
+    the statement and the rows, with whatever names are in them."""
+    said = str(getattr(error, "orig", None) or error)
+    return f"{type(error).__name__}: {said.splitlines()[0] if said else ''}"

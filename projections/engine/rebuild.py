@@ -1,12 +1,15 @@
 """Rebuilding a read model from nothing, beside the live one, and swapping it in.
 
-Shadow tables are filled from position 0 while queries and the live projector go on. The swap is
-one transaction: it locks the live position, takes the last events, and renames.
+Shadow tables are filled from position 0 while queries and the live projector go on. They are
+compared with the live ones, row by row, as both are at one position. The swap is one transaction:
+it locks the live position, takes the last events, and renames.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import structlog
@@ -16,19 +19,25 @@ from sqlalchemy.sql import quoted_name
 
 from application.composition import Turnstile
 from application.store import log
-from application.store.database import is_postgres, writing
+from application.store.database import is_postgres, let_others_write, snapshot, writing
 from application.store.signals import READ_MODELS
 from application.store.tables import tracking
 from application.store.writes import writes_to
-from domain.aggregate import Fact
-from projections.engine import leases, parking
+from projections.engine import comparing, leases, parking
 from projections.engine.applying import Target
-from projections.engine.positions import Standing, ensure_tracked, lock_positions, move
+from projections.engine.comparing import Comparison, TableComparison, compare_table
+from projections.engine.positions import (
+    Standing,
+    ensure_tracked,
+    lock_positions,
+    move,
+    positions,
+)
 from projections.engine.projector import read_facts
 from projections.engine.read_model import ReadModel
 
 BATCH = 10_000
-LONGEST_REST = 0.5
+LEVEL_SECONDS = 60.0
 SWAP_SECONDS = 60.0
 SWAP_PAUSE = 0.2
 LOCK_TIMEOUT_MS = 100
@@ -45,7 +54,7 @@ logger = structlog.get_logger(__name__)
 
 
 class RebuildFailed(Exception):
-    """The rebuilt tables could not be swapped in; the live ones are as they were."""
+    """The rebuilt tables could not be compared or swapped in; the live ones are as they were."""
 
 
 class RebuildRuns(Exception):
@@ -54,11 +63,13 @@ class RebuildRuns(Exception):
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What a rebuild did: the model stands at `position`, with `rows` rows in its tables."""
+    """What a rebuild did: the model stands at `position`; its tables had `rows` rows just before
+    the swap, which has no time to count."""
 
     name: str
     position: int
     rows: int
+    comparison: Comparison
 
 
 def rebuild(
@@ -66,16 +77,40 @@ def rebuild(
 ) -> Rebuilt:
     """Build `model` again from the whole log and swap it in; queries go on meanwhile.
 
+    It is compared with the live rows first. Where they differ it is swapped in all the same, since
+    it is what the log says, and the comparison is kept and logged.
+
     Interrupted anywhere, it leaves the live tables alone, and starts again when called again.
     Raises `RebuildRuns` while another process rebuilds the same model.
     """
+    with _rebuilt(turnstile, model, progress) as shadow:
+        comparison = _compare(turnstile, shadow)
+        _fill(turnstile, shadow, log.read_head, progress)
+        return _swap(turnstile, shadow, comparison)
+
+
+def compare(
+    turnstile: Turnstile, model: ReadModel, progress: Progress = lambda done, total: None
+) -> Comparison:
+    """The same without the swap: the live rows stay, and only the comparison is kept."""
+    with _rebuilt(turnstile, model, progress) as shadow:
+        comparison = _compare(turnstile, shadow)
+        with writing(turnstile.engine) as connection:
+            shadow.keep_lease(connection)
+            shadow.drop(connection)
+        return comparison
+
+
+@contextmanager
+def _rebuilt(turnstile: Turnstile, model: ReadModel, progress: Progress) -> Iterator["_Shadow"]:
+    """The tables of `model` built again as far as the live ones are, for the block alone."""
     shadow = _Shadow(model)
     try:
         shadow.prepare(turnstile)
-        position = _fill(turnstile, shadow, 0, progress)
+        _fill(turnstile, shadow, shadow.comparable, progress)
         shadow.index(turnstile)
-        position = _fill(turnstile, shadow, position, progress)
-        return _swap(turnstile, shadow, position)
+        _fill(turnstile, shadow, shadow.comparable, progress)
+        yield shadow
     finally:
         with writing(turnstile.engine) as connection:
             leases.give_back(connection, shadow.holder)
@@ -90,32 +125,110 @@ def largest_first(connection: Connection, models: Sequence[ReadModel]) -> list[R
     return sorted(models, key=lambda model: -sizes[model.name])
 
 
-def _fill(turnstile: Turnstile, shadow: "_Shadow", position: int, progress: Progress) -> int:
-    """Take everything from `position` to the end of the log; where that was."""
-    head = position + 1
-    while position < head:
+def _fill(
+    turnstile: Turnstile,
+    shadow: "_Shadow",
+    goal_of: Callable[[Connection], int],
+    progress: Progress,
+) -> None:
+    """Take everything up to a goal, which moves on while the log does."""
+    goal = shadow.position + 1
+    while shadow.position < goal:
         started = time.monotonic()
         with writing(turnstile.engine) as connection:
-            head = log.read_head(connection)
-            end = min(head, position + BATCH)
-            facts = read_facts(connection, [shadow.model], position, end)
+            goal, head = goal_of(connection), log.read_head(connection)
+            end = min(goal, shadow.position + BATCH)
             shadow.keep_lease(connection)
-            standing = shadow.take(connection, facts, end)
-        shadow.target.moved_to(standing)
-        position = end
-        progress(position, head)
-        if turnstile.settings.embedded:  # SQLite's one write lock goes to whoever asks first
-            time.sleep(min(time.monotonic() - started, LONGEST_REST))
-    return position
+            standing = shadow.take(connection, end)
+        shadow.moved_to(standing)
+        progress(end, head)
+        let_others_write(turnstile.engine, started)
 
 
-def _swap(turnstile: Turnstile, shadow: "_Shadow", position: int) -> Rebuilt:
+def _compare(turnstile: Turnstile, shadow: "_Shadow") -> Comparison:
+    """Compare the rebuilt rows with the live ones, keep what is found, and log a difference."""
+    seen = snapshot(turnstile.engine) if shadow.unfilled else _side_by_side(turnstile, shadow)
+    with seen as connection:
+        started = time.monotonic()
+        tables = [] if shadow.unfilled else _compare_tables(connection, turnstile, shadow)
+        seconds = round(time.monotonic() - started, 3)
+        parked = parking.parked_counts(connection)
+    comparison = Comparison.of(
+        tables,
+        read_model=shadow.model.name,
+        position=shadow.position,
+        parked_before=parked.get(shadow.model.name, parking.NONE)[1],
+        parked_after=parked.get(shadow.name, parking.NONE)[1],
+        started_at=shadow.started_at,
+        seconds=seconds,
+    )
+    with writing(turnstile.engine) as connection:
+        shadow.keep_lease(connection)
+        comparing.keep(connection, comparison)
+    if comparison.outcome == comparing.DIFFERENT:
+        _log_difference(comparison)
+    return comparison
+
+
+def _log_difference(comparison: Comparison) -> None:
+    logger.warning(
+        "rebuild.live_rows_differ",
+        read_model=comparison.read_model,
+        position=comparison.position,
+        missing=comparison.missing,
+        extra=comparison.extra,
+        different=comparison.different,
+        parked_before=comparison.parked_before,
+        tables=[table.table for table in comparison.tables if not table.is_equal],
+    )
+
+
+@contextmanager
+def _side_by_side(turnstile: Turnstile, shadow: "_Shadow") -> Iterator[Connection]:
+    """A connection that sees the live rows and the rebuilt ones at one position, however many
+    events both take meanwhile.
+
+    The live position is locked only to bring the rebuilt rows there. Whether the projector was
+    quicker than the snapshot shows in the snapshot itself; then it is done again.
+    """
+    deadline = time.monotonic() + LEVEL_SECONDS
+    while time.monotonic() < deadline:
+        _level(turnstile, shadow)
+        with snapshot(turnstile.engine) as connection:
+            at = positions(connection, [shadow.model.name, shadow.name])
+            if at == {shadow.model.name: shadow.position, shadow.name: shadow.position}:
+                yield connection
+                return
+    raise RebuildFailed(f"{shadow.model.name}: the live rows moved on at every attempt to compare.")
+
+
+def _level(turnstile: Turnstile, shadow: "_Shadow") -> None:
+    with writing(turnstile.engine) as connection:
+        shadow.keep_lease(connection)
+        standing = shadow.take(connection, shadow.lock_live(connection))
+    shadow.moved_to(standing)
+
+
+def _compare_tables(
+    connection: Connection, turnstile: Turnstile, shadow: "_Shadow"
+) -> list[TableComparison]:
+    found = []
+    for live, rebuilt in shadow.tables.items():
+        found.append(compare_table(connection, live, rebuilt))
+        with writing(turnstile.engine) as other:
+            shadow.keep_lease(other)
+    return found
+
+
+def _swap(turnstile: Turnstile, shadow: "_Shadow", comparison: Comparison) -> Rebuilt:
+    with turnstile.engine.connect() as connection:
+        rows = sum(_count(connection, table) for table in shadow.tables.values())
     deadline = time.monotonic() + SWAP_SECONDS
     while time.monotonic() < deadline:
         try:
             with writing(turnstile.engine) as connection:
                 shadow.keep_lease(connection)
-                rebuilt = shadow.swap_in(connection, position)
+                moved = shadow.swap_in(connection, comparison)
                 with writes_to(connection) as writes:
                     turnstile.signals.announce(writes, READ_MODELS)
         except OperationalError as error:
@@ -123,7 +236,8 @@ def _swap(turnstile: Turnstile, shadow: "_Shadow", position: int) -> Rebuilt:
             time.sleep(SWAP_PAUSE)
             continue
         turnstile.signals.ring(READ_MODELS)
-        return rebuilt
+        swapped = replace(comparison, swapped_at=moved.moved_at)
+        return Rebuilt(shadow.model.name, moved.position, rows, swapped)
     raise RebuildFailed(f"{shadow.model.name}: its tables were in use at every attempt.")
 
 
@@ -141,14 +255,19 @@ class _Shadow:
         }
         self.target = Target(model, self.tables, self.name)
         self.indexes = [index for table in self.tables.values() for index in _set_aside(table)]
+        self.started_at = datetime.now(UTC)
+        self.position = 0
+        self.unfilled = False
 
     def prepare(self, turnstile: Turnstile) -> None:
-        """Take the right to rebuild, and make the tables; raises `RebuildRuns`."""
+        """Take the right to rebuild, make the tables, and see whether there is anything to compare
+        them with; raises `RebuildRuns`."""
         with writing(turnstile.engine) as connection:
             leases.offer(connection, [self.lease])
             if not leases.take(connection, [self.lease], self.holder):
                 raise RebuildRuns(f"{self.model.name} is being rebuilt by another process.")
             ensure_tracked(connection, [self.model.name])
+            self.unfilled = positions(connection, [self.model.name])[self.model.name] == 0
             self._create(connection)
 
     def keep_lease(self, connection: Connection) -> None:
@@ -157,12 +276,29 @@ class _Shadow:
         if not leases.renew(connection, self.lease, self.holder):
             raise RebuildRuns(f"{self.model.name} was taken over by another process.")
 
-    def take(self, connection: Connection, facts: Sequence[Fact], end: int) -> Standing:
-        """Take these events, which are all that matter up to position `end`."""
+    def comparable(self, connection: Connection) -> int:
+        """How far to go before comparing: to the live rows and not past them, or to the end of the
+        log where there are none."""
+        if self.unfilled:
+            return log.read_head(connection)
+        return positions(connection, [self.model.name])[self.model.name]
+
+    def lock_live(self, connection: Connection) -> int:
+        """Where the live rows stand, and stay until the transaction ends."""
+        return lock_positions(connection, [self.model.name])[self.model.name].position
+
+    def take(self, connection: Connection, end: int) -> Standing:
+        """Take the events up to position `end`; `moved_to` once that is durable."""
+        facts = read_facts(connection, [self.model], self.position, end)
         self.target.stands_at(lock_positions(connection, [self.name])[self.name])
         self.target.take(connection, facts)
         with writes_to(connection) as writes:
             return move(writes, [self.name], end)
+
+    def moved_to(self, standing: Standing) -> None:
+        """Where the rebuilt rows stand now."""
+        self.target.moved_to(standing)
+        self.position = standing.position
 
     def index(self, turnstile: Turnstile) -> None:
         """Make the indexes that only queries need: quicker now than row by row."""
@@ -171,22 +307,24 @@ class _Shadow:
                 self.keep_lease(connection)
                 index.create(connection, checkfirst=True)
 
-    def _create(self, connection: Connection) -> None:
-        """Make the tables anew, empty; what an interrupted rebuild left behind is dropped."""
+    def drop(self, connection: Connection) -> None:
+        """Leave nothing of it, nor of a rebuild that was interrupted before."""
         for table in self.tables.values():
             table.drop(connection, checkfirst=True)
-            table.create(connection)
-        parking.unpark(connection, self.name)
+        parking.unpark_all(connection, self.name)
         connection.execute(delete(tracking).where(tracking.c.name == self.name))
+
+    def _create(self, connection: Connection) -> None:
+        """Make the tables anew, empty."""
+        self.drop(connection)
+        for table in self.tables.values():
+            table.create(connection)
         ensure_tracked(connection, [self.name])
 
-    def swap_in(self, connection: Connection, position: int) -> Rebuilt:
+    def swap_in(self, connection: Connection, comparison: Comparison) -> Standing:
         """Replace the live tables by these, at the position where the live ones stood or later."""
-        live = lock_positions(connection, [self.model.name])[self.model.name].position
-        if live > position:
-            self.take(connection, read_facts(connection, [self.model], position, live), live)
-            position = live
-        rows = sum(_count(connection, table) for table in self.tables.values())
+        position = max(self.position, self.lock_live(connection))
+        self.take(connection, position)
         if is_postgres(connection):
             connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
         for table, new in self.tables.items():
@@ -194,10 +332,11 @@ class _Shadow:
             connection.execute(text(f"ALTER TABLE {new.name} RENAME TO {table.name}"))
             connection.execute(text(f"DROP TABLE {table.name}{OLD}"))
         with writes_to(connection) as writes:
-            move(writes, [self.model.name], position)
+            standing = move(writes, [self.model.name], position)
         parking.hand_over(connection, self.name, self.model.name)
         connection.execute(delete(tracking).where(tracking.c.name == self.name))
-        return Rebuilt(self.model.name, position, rows)
+        comparing.note_swap(connection, comparison, standing.moved_at)
+        return standing
 
 
 def _set_aside(table: Table) -> list[Index]:

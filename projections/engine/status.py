@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from application.store import log
 from application.store.tables import events, tracking
 from projections.engine import leases
+from projections.engine.parking import NONE, parked_counts
 from projections.engine.rebuild import SUFFIX
-from projections.engine.tables import parked
 from projections.registry import READ_MODELS
 
 
@@ -22,7 +22,7 @@ def status(connection: Connection) -> list[dict[str, Any]]:
     at = {row.name: row.position for row in connection.execute(select(tracking))}
     head = log.read_head(connection)  # after the positions, so that nothing is ahead of it
     held = leases.holders(connection)
-    waiting = _parked(connection)
+    waiting = parked_counts(connection)
     return [
         {
             "name": model.name,
@@ -30,22 +30,13 @@ def status(connection: Connection) -> list[dict[str, Any]]:
             "head": head,
             "lag_events": head - at.get(model.name, 0),
             "lag_seconds": _lag_seconds(connection, at.get(model.name, 0), head),
-            "parked_streams": waiting.get(model.name, (0, 0))[0],
-            "parked_events": waiting.get(model.name, (0, 0))[1],
+            "parked_streams": waiting.get(model.name, NONE)[0],
+            "parked_events": waiting.get(model.name, NONE)[1],
             "holder": held.get(model.name),
             "rebuild_position": at.get(model.name + SUFFIX),
         }
         for model in READ_MODELS
     ]
-
-
-def _parked(connection: Connection) -> dict[str, tuple[int, int]]:
-    query = select(
-        parked.c.read_model,
-        func.count(parked.c.stream_id.distinct()).label("streams"),
-        func.count().label("events"),
-    ).group_by(parked.c.read_model)
-    return {row.read_model: (row.streams, row.events) for row in connection.execute(query)}
 
 
 def _lag_seconds(connection: Connection, position: int, head: int) -> float:

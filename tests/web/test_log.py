@@ -1,12 +1,18 @@
 """The log over HTTP: histories, states as of some moment, the feed, and the projections."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from application import keys, proofs
 from application.checkpoints import take_checkpoint
 from application.proofs import read_proof
+from application.store.database import writing
+from projections.customer_statistics import CUSTOMER_STATISTICS
+from projections.engine.tables import parked
 from tests.web.conftest import ADULT, BoxOffice, ticket_ids
+from tests.workers.processes import eventually
+from workers.jobs import jobs_of
 
 
 def test_a_tickets_history_tells_what_who_and_when_without_secrets(office: BoxOffice):
@@ -227,3 +233,69 @@ def test_a_rebuild_is_a_job_to_follow(office: BoxOffice):
     assert followed["id"] == job["id"]
     assert office.get("/api/v1/projections/orders")["rebuild"] is None
     office.post("/api/v1/projections/nothing/rebuild", status=404)
+
+
+def test_a_dry_run_is_a_job_that_only_compares(office: BoxOffice):
+    path = "/api/v1/projections/open_holds"
+    office.event()
+    office.catch_up()
+    job = office.post(f"{path}/rebuild", {"dry_run": True}, status=202)
+    assert (job["kind"], job["subject"]) == ("compare", "open_holds")
+    worker = jobs_of(office.turnstile).start_worker(1)
+    try:
+        done = eventually(lambda: finished(office, path, "compare"))
+    finally:
+        worker.stop()
+    shown = office.get(path)
+    assert shown["rebuild"] is None
+    assert done["id"] == job["id"]
+    found = shown["comparison"]
+    assert (found["outcome"], found["missing"], found["swapped_at"]) == ("equal", 0, None)
+    assert done["outcome"].startswith(f"compared at position {found['position']}: ")
+    assert [table["table"] for table in found["tables"]] == ["open_holds"]
+    office.post(f"{path}/rebuild", {"dry_run": "perhaps"}, status=422)
+
+
+def test_what_waits_is_shown_counted_and_taken_again(office: BoxOffice):
+    path = "/api/v1/projections/customer_statistics"
+    customer = office.customer("Grace Hopper")
+    office.catch_up()
+    with writing(office.turnstile.engine) as connection:
+        connection.execute(
+            parked.insert().values(
+                read_model="customer_statistics",
+                position=customer["position"],
+                stream_id=UUID(customer["id"]),
+                error="KeyError: 'GB'",
+                parked_at=datetime.now(UTC),
+            )
+        )
+        statistics = CUSTOMER_STATISTICS.tables[0]
+        connection.execute(
+            statistics.delete().where(statistics.c.customer_id == UUID(customer["id"]))
+        )
+    (waiting,) = office.get(path)["waiting"]
+    assert waiting["stream_id"] == customer["id"]
+    assert (waiting["events"], waiting["error"]) == (1, "KeyError: 'GB'")
+    assert waiting["first_position"] == waiting["last_position"] == customer["position"]
+    assert office.get("/api/v1/projections/orders")["waiting"] == []
+    metrics = office.send("GET", "/metrics").text
+    assert 'turnstile_parked_streams{read_model="customer_statistics"} 1.0' in metrics
+    assert 'turnstile_parked_events{read_model="orders"} 0.0' in metrics
+
+    job = office.post(f"{path}/retry", status=202)
+    assert (job["kind"], job["subject"]) == ("retry", "customer_statistics")
+    worker = jobs_of(office.turnstile).start_worker(1)
+    try:
+        done = eventually(lambda: finished(office, path, "retry"))
+    finally:
+        worker.stop()
+    assert done["outcome"] == "1 events taken, 0 wait still"
+    assert office.get(path)["waiting"] == []
+    assert office.get(f"/api/v1/customers/{customer['id']}/statistics")["total_orders_placed"] == 0
+    office.post("/api/v1/projections/nothing/retry", status=404)
+
+
+def finished(office: BoxOffice, path: str, kind: str):
+    job = office.get(path)[kind]
+    return job if job["finished_at"] else None

@@ -78,6 +78,7 @@ GET /api/v1/projections/{name}
 """
 OTHERS = """
 POST /api/v1/projections/{name}/rebuild
+POST /api/v1/projections/{name}/retry
 GET /health/live
 GET /health/ready
 GET /metrics

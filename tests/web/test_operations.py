@@ -59,6 +59,25 @@ def test_metrics_are_exposed(office: BoxOffice):
     assert 'endpoint="customers.register_customer",' in metrics.text
 
 
+def test_parked_streams_are_among_the_metrics_of_several_processes(
+    office: BoxOffice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    metrics = office.send("GET", "/metrics").text
+    assert metrics.count('turnstile_parked_streams{read_model="orders"} ') == 1
+    assert metrics.count('turnstile_parked_events{read_model="orders"} ') == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_metrics_of_the_process_are_exposed_without_its_database(database_url: str):
+    turnstile = compose(Settings(database_url=database_url))
+    metrics = BoxOffice(turnstile).send("GET", "/metrics")
+    turnstile.close()
+    assert metrics.status_code == 200
+    assert "turnstile_http_seconds" in metrics.text
+    assert "turnstile_parked" not in metrics.text
+
+
 @pytest.mark.parametrize(("page", "script"), [("/docs", "swagger-ui-bundle"), ("/redoc", "redoc")])
 def test_the_pages_of_the_api_need_nothing_from_elsewhere(
     office: BoxOffice, page: str, script: str

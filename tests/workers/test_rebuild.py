@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, MetaData, select
 
 from application import jobs
 from application.composition import Turnstile
@@ -25,8 +25,9 @@ from projections import catalogue, event_summaries, orders, tickets
 from projections.catalogue import CATALOGUE
 from projections.engine import rebuild as engine
 from projections.engine import tables as engine_tables
+from projections.engine.comparing import EQUAL
 from projections.engine.projector import Projector
-from projections.engine.rebuild import RebuildRuns, rebuild
+from projections.engine.rebuild import RebuildRuns, compare, rebuild
 from projections.engine.status import status
 from projections.event_summaries import EVENT_SUMMARIES
 from projections.gate_lists import GATE_LISTS
@@ -112,8 +113,30 @@ def test_a_rebuild_heals_rows_that_went_wrong(festival: Turnstile) -> None:
         connection.execute(orders.orders.update().values(total=1))
         connection.execute(orders.order_refunds.delete())
     assert rows_of(festival) != rows
-    rebuild(festival, ORDERS)
+    found = rebuild(festival, ORDERS).comparison
     assert rows_of(festival) == rows
+    by_table = {table.table: table for table in found.tables}
+    assert by_table["orders"].different == len(rows["orders"])
+    assert by_table["order_refunds"].missing == len(rows["order_refunds"]) > 0
+    assert by_table["order_tickets"].equal == len(rows["order_tickets"])
+    (example, *_) = by_table["orders"].examples
+    assert example.columns["total"][0] == "1"
+
+
+def test_a_row_that_is_gone_from_any_table_is_missed(festival: Turnstile) -> None:
+    tables = [table for model in AGAIN for table in model.tables]
+    rows = rows_of(festival, AGAIN)
+    with writing(festival.engine) as connection:
+        for table in tables:
+            key = next(iter(table.primary_key))
+            first = select(key).order_by(key).limit(1).scalar_subquery()
+            connection.execute(table.delete().where(key == first))
+    missed = {
+        table.table: (table.missing > 0, table.extra, table.different)
+        for model in AGAIN
+        for table in compare(festival, model).tables
+    }
+    assert missed == {table.name: (bool(rows[table.name]), 0, 0) for table in tables}
 
 
 # While everything goes on
@@ -121,36 +144,36 @@ def test_a_rebuild_heals_rows_that_went_wrong(festival: Turnstile) -> None:
 
 def test_a_rebuild_disturbs_neither_buyers_nor_readers(festival_url: str) -> None:
     with ExitStack() as opened:
-        festival, projector, shop, dashboard = [
-            opened.enter_context(box_office(festival_url)) for _ in range(4)
+        festival, projector, shop, other_shop, dashboard = [
+            opened.enter_context(box_office(festival_url)) for _ in range(5)
         ]
-        sale = Sale(shop)
-        sale.sell()
+        sale, other_sale = Sale(shop), Sale(other_shop)
         opened.enter_context(projecting(projector))
+        sold = [sale.sell()]
         eventually(lambda: reached(festival) == head(festival))
-        sold = [0]
-
-        def buy() -> None:
-            sale.sell()
-            sold[0] += 1
+        outcomes = set()
 
         watch = Watch(sale)
         with (
-            repeating(buy),
+            repeating(lambda: sold.append(sale.sell())),
+            repeating(lambda: sold.append(sale.sell())),
+            repeating(other_sale.sell),
             repeating(lambda: watch.look(dashboard)),
             repeating(lambda: watch.look_at_lists(dashboard)),
         ):
             before = head(festival)
             for round_ in range(10):
                 for model in WATCHED:
-                    rebuild(festival, model)
+                    outcomes.add(rebuild(festival, model).comparison.outcome)
                 if round_ and head(festival) > before:
                     break
+            outcomes.add(compare(festival, ORDERS).outcome)
             assert head(festival) > before
         eventually(lambda: reached(festival) == head(festival))
         with dashboard.engine.connect() as connection:
-            assert watch.sold(connection) == 2 * (sold[0] + 1)
+            assert watch.sold(connection) == 2 * len(sold)
         assert watch.looks > 0
+        assert outcomes == {EQUAL}
 
         live = rows_of(festival, WATCHED)
         for model in WATCHED:
@@ -220,7 +243,7 @@ def test_rows_that_lag_jump_ahead_with_the_swap(festival: Turnstile) -> None:
 
 
 @contextmanager
-def repeating(act: Callable[[], None]) -> Iterator[None]:
+def repeating(act: Callable[[], object]) -> Iterator[None]:
     """Another thread does it again and again; what goes wrong there fails the test."""
     stop, failures = threading.Event(), list[Exception]()
 
@@ -387,7 +410,7 @@ def test_a_job_runs_in_the_process_where_there_is_no_redis(festival: Turnstile) 
         worker.stop()
     finished = job(festival, job_id)
     assert finished["state"] == DONE
-    assert finished["outcome"].endswith(f"at position {head(festival)}")
+    assert f"rows at position {head(festival)}; compared at position" in finished["outcome"]
     with festival.engine.connect() as connection:
         latest = jobs.latest(connection, REBUILD, ORDERS.name)
     assert latest is not None

@@ -38,5 +38,5 @@ def ready() -> Response:
 @blueprint.answers(200, {"type": "string"}, content_type="text/plain")
 def metrics() -> Response:
     """Expose metrics for Prometheus"""
-    content, content_type = exposition()
+    content, content_type = exposition(turnstile().engine)
     return Response(content, content_type=content_type)

@@ -8,7 +8,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from application.history import CLOCKS
 from web.schemas.common import page_of
-from web.schemas.fields import INT64, Instant, Strict, Text, after, limit
+from web.schemas.fields import INT64, Flag, Instant, Strict, Text, after, limit
 
 LATEST_VERSION = 2**31 - 1
 VERSION_OR_TIME = [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]
@@ -241,7 +241,90 @@ class Job(Schema):
     finished_at = fields.DateTime(required=True, allow_none=True)
 
 
-class ProjectionWithJob(ProjectionStatus):
-    rebuild = fields.Nested(
+class Example(Schema):
+    """A row that is not the same; texts are withheld."""
+
+    fault = fields.String(required=True, metadata={"description": "missing, extra or different"})
+    key = fields.Dict(required=True)
+    columns = fields.Dict(
+        required=True, metadata={"description": "Of a different row: the live value, the rebuilt."}
+    )
+
+
+class TableComparison(Schema):
+    table = fields.String(required=True)
+    equal = fields.Integer(required=True)
+    missing = fields.Integer(required=True)
+    extra = fields.Integer(required=True)
+    different = fields.Integer(required=True)
+    examples = fields.List(fields.Nested(Example), required=True)
+
+
+class Comparison(Schema):
+    """What a rebuild found in the live rows, both being at `position`."""
+
+    id = fields.UUID(required=True)
+    read_model = fields.String(required=True)
+    position = fields.Integer(required=True)
+    outcome = fields.String(
+        required=True,
+        metadata={"description": "equal, different, or unfilled: there was nothing to compare."},
+    )
+    equal = fields.Integer(required=True)
+    missing = fields.Integer(required=True, metadata={"description": "Not in the live rows."})
+    extra = fields.Integer(required=True, metadata={"description": "In the live rows only."})
+    different = fields.Integer(required=True)
+    parked_before = fields.Integer(
+        required=True, metadata={"description": "Events that waited for the live read model."}
+    )
+    parked_after = fields.Integer(
+        required=True, metadata={"description": "Events that waited for the rebuilt one."}
+    )
+    started_at = fields.DateTime(required=True)
+    compared_at = fields.DateTime(required=True)
+    seconds = fields.Float(required=True, metadata={"description": "Of comparing alone."})
+    tables = fields.List(fields.Nested(TableComparison), required=True)
+    swapped_at = fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Null where the live rows were left as they are."},
+    )
+
+
+class WaitingStream(Schema):
+    """Events of one stream that wait, since a handler could not take the first of them."""
+
+    read_model = fields.String(required=True)
+    stream_id = fields.UUID(required=True)
+    events = fields.Integer(required=True)
+    first_position = fields.Integer(required=True)
+    last_position = fields.Integer(required=True)
+    error = fields.String(required=True)
+    since = fields.DateTime(required=True)
+
+
+class RebuildWish(Strict):
+    dry_run = Flag(
+        load_default=False,
+        metadata={"description": "Only compare with the live rows, and leave them."},
+    )
+
+
+def _latest_job() -> fields.Nested:
+    return fields.Nested(
         Job, required=True, allow_none=True, metadata={"description": "The latest asked for."}
+    )
+
+
+class ProjectionInFull(ProjectionStatus):
+    rebuild = _latest_job()
+    compare = _latest_job()
+    retry = _latest_job()
+    comparison = fields.Nested(
+        Comparison, required=True, allow_none=True, metadata={"description": "The latest."}
+    )
+    waiting = fields.List(
+        fields.Nested(WaitingStream),
+        required=True,
+        metadata={"description": "The first hundred parked streams."},
     )
