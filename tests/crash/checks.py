@@ -190,7 +190,7 @@ def _taken(fact: Fact) -> dict[UUID, int]:
 def nothing_is_parked(connection: Connection) -> Faults:
     """Every read model could take every event."""
     return [
-        f"{row.read_model} has parked position {row.position}: {row.error}"
+        f"{row.read_model} has parked position {row.position}: {row.error.splitlines()[0]}"
         for row in connection.execute(select(parked))
     ]
 

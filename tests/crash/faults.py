@@ -15,6 +15,7 @@ from tests.services import flush_redis
 Fault = Callable[[Deployment, random.Random], None]
 
 HOUR = 3600.0
+TAKE_OVER_SECONDS = 5.0
 
 
 def killed(part: str) -> Fault:
@@ -71,12 +72,13 @@ def redis_emptied(box: Deployment, chance: random.Random) -> None:
 
 
 def two_projectors(box: Deployment, chance: random.Random) -> None:
-    """A second projector finds all leases run out, while the first believes that it has them."""
+    """A second projector takes all leases, while the first still believes that it has them."""
     with box.process("project") as second:
-        for _ in range(3):
-            time.sleep(chance.uniform(0.5, 1))
+        deadline = time.monotonic() + TAKE_OVER_SECONDS
+        while "projector.leases" not in second.said and time.monotonic() < deadline:
             _let_leases_run_out(box)
-        second.process.kill()
+            time.sleep(0.1)
+        time.sleep(chance.uniform(0.5, 2))
 
 
 def projector_frozen(box: Deployment, chance: random.Random) -> None:

@@ -13,7 +13,8 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 from uuid import UUID
 
-from projections.registry import READ_MODELS
+from projections.orders import ORDERS
+from projections.tickets import TICKETS
 
 Json = dict[str, Any]
 
@@ -40,6 +41,9 @@ a minute by the supervisor, and a machine that runs other tests is slow."""
 PAUSE = 0.15
 THINKS, RESTS = 0.1, 4.0
 ABANDONED = REPEATED = 0.05
+
+REBUILT = (ORDERS.name, TICKETS.name)
+"""The others are never rebuilt meanwhile, which would heal what went wrong in them."""
 
 EVENT: Json = {
     "organizer": {"name": "Village Hall"},
@@ -311,9 +315,8 @@ class Client:
 
 
 def rebuild(caller: Caller) -> None:
-    """Ask for a rebuild of some read model, as an operator does."""
-    name = caller.chance.choice(READ_MODELS).name
-    job = caller.ask(f"/api/v1/projections/{name}/rebuild")
+    """Ask for a rebuild, as an operator does."""
+    job = caller.ask(f"/api/v1/projections/{caller.chance.choice(REBUILT)}/rebuild")
     caller.account.jobs.append(UUID(job["id"]))
 
 
