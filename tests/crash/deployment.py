@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg2.extensions
 
@@ -20,12 +21,12 @@ CLOCK = Path(sitecustomize.__file__)
 class Deployment:
     """All of a box office; `up` is its supervisor, which restarts the parts that die."""
 
-    def __init__(self, postgres: Server, redis: Server, folder: Path, opened: ExitStack) -> None:
+    def __init__(self, postgres: Server, redis: Server, clock: Path, opened: ExitStack) -> None:
         self.postgres = postgres
         self.redis = redis
         self.url = services.create_database(postgres.url, "turnstile_crash")
         self.port = free_port()
-        self._clock = folder / "clock"
+        self._clock = clock
         self._opened = opened
         self.put_clock_wrong(0.0)
         self.start()
@@ -72,10 +73,11 @@ class Deployment:
 def deployed() -> Iterator[Deployment]:
     """A new box office that is ready; nothing of it is left afterwards."""
     with ExitStack() as opened:
+        folder = Path(opened.enter_context(TemporaryDirectory()))
         postgres = services.start_own_postgres()
         opened.callback(postgres.remove)
         redis = services.start_own_valkey()
         opened.callback(redis.remove)
-        deployment = Deployment(postgres, redis, redis.folder, opened)
+        deployment = Deployment(postgres, redis, folder / "clock", opened)
         deployment.await_ready()
         yield deployment

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from application.composition import Turnstile
 from application.jobs import unfinished
+from application.store.tables import events
+from domain.order import Order
 from projections.engine.projector import Projector
 from projections.engine.status import status
 from tests.crash import checks
@@ -45,7 +47,8 @@ class Report:
     seed: int
     injected: list[str]
     account: Account
-    recovery: float
+    recorded: Counter[str]  # events by topic
+    recovery: float  # seconds
     faults: Faults
     log: str
 
@@ -65,7 +68,11 @@ class Report:
             f"{sum(answer.attempts > 1 for answer in answers)} of them sent more than once;"
             f" the longest took {slowest.seconds:.1f} s and {slowest.attempts} attempts"
         )
-        yield f"{len(self.account.jobs)} rebuilds asked for; recovered in {self.recovery:.1f} s"
+        yield (
+            f"{self.recorded.total()} events recorded; {self.recorded[Order.Expired.TOPIC]} holds"
+            f" lapsed, {len(self.account.jobs)} rebuilds asked for"
+        )
+        yield f"all work done {self.recovery:.1f} s after the last fault"
         yield f"{len(self.faults)} wrong"
 
 
@@ -77,13 +84,12 @@ def crash(seed: int, seconds: float, say: Say = print) -> Report:
         try:
             injected = list(_torment(box, chance, time.monotonic() + seconds, say))
         finally:
+            ended = time.monotonic()
             account = load.stop()
-        began = time.monotonic()
-        faults = [*account.complaints, *_recover(box, account)]
-        recovery = time.monotonic() - began
-        faults += _end(box)
-        faults += examine(box.url, account)
-        return Report(seed, injected, account, recovery, faults, box.up.said)
+        faults = account.complaints + _recover(box, account)
+        recovery = time.monotonic() - ended
+        faults += _end(box) + examine(box.url, account)
+        return Report(seed, injected, account, _recorded(box.url), recovery, faults, box.up.said)
 
 
 def _torment(box: Deployment, chance: random.Random, until: float, say: Say) -> Iterator[str]:
@@ -130,6 +136,11 @@ def examine(url: str, account: Account) -> Faults:
             faults += checks.every_answer_is_recorded(connection, account.answers)
             faults += checks.every_job_is_done(connection, account.jobs)
         return faults + checks.read_models_equal_rebuilt(turnstile)
+
+
+def _recorded(url: str) -> Counter[str]:
+    with box_office(url) as turnstile, turnstile.engine.connect() as connection:
+        return Counter(connection.scalars(select(events.c.topic)))
 
 
 def _lag(turnstile: Turnstile) -> int:
