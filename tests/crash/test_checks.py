@@ -28,12 +28,15 @@ from tests.crash.load import Account, Answered
 from tests.crash.suite import examine
 from tests.domain.given import on_sale, registered, terms
 from tests.workers.festival import box_office
-from tests.workers.processes import PATIENCE
+from tests.workers.processes import PATIENCE, eventually
 from tests.workers.selling import Sale
 from tests.workers.tallies import register
+from tests.workers.test_projector import ask
 
-OVERTAKES = 0.5
-"""Seconds that are enough to overtake a writer, where nothing prevents it."""
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 KEY = "client-1"
 
 LockHead = Callable[[Connection], Head]
@@ -69,7 +72,7 @@ def overtaken(url: str, lock_head: LockHead, monkeypatch: pytest.MonkeyPatch) ->
 
         def overtake() -> None:
             other.start()
-            other.join(OVERTAKES)
+            eventually(lambda: not other.is_alive() or ask(slow, WAITING))
             Projector(quick).catch_up()
 
         monkeypatch.setattr(log, "lock_head", followed_once(lock_head, overtake))
