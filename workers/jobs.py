@@ -4,6 +4,7 @@ Over Redis when there is one, else within the process. A job is given its id onl
 handed out twice, and starts again cleanly when its worker was killed.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -15,7 +16,10 @@ import dramatiq
 import structlog
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.brokers.stub import StubBroker
+from dramatiq.common import dq_name
 from dramatiq.middleware import TimeLimitExceeded
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from application import jobs
 from application.composition import Turnstile
@@ -36,6 +40,7 @@ TIME_LIMIT_MS = 6 * 60 * 60 * 1000
 DEAD_AFTER_MS = leases.SECONDS * 1000
 """A worker that has been silent so long is dead; its jobs go to others. Workers ask for jobs
 every second, and one that was only slow does no harm: a job can be done twice."""
+LOOK_AFTER_SECONDS = 10.0
 ALWAYS = 1_000_000
 OPTIONS = {
     "time_limit": TIME_LIMIT_MS,
@@ -78,17 +83,30 @@ class Jobs:
     def start_worker(self, threads: int = 2) -> dramatiq.Worker:
         """Work on jobs in threads of this process, until the worker is stopped."""
         if isinstance(self.broker, StubBroker):
-            self._send_again()
+            self._send_lost()
         worker = dramatiq.Worker(self.broker, worker_threads=threads)
         worker.start()
         return worker
 
-    def _send_again(self) -> None:
-        """The in-process broker forgets with its process; the table of jobs does not."""
+    def look_after(self, stop: threading.Event) -> None:
+        """Until `stop` is set, send again what Redis forgets when it is emptied, or dies."""
+        while isinstance(self.broker, RedisBroker) and not stop.is_set():
+            try:
+                self._send_lost()
+            except (SQLAlchemyError, RedisError) as error:
+                logger.warning("jobs.not_looked_after", error=str(error))
+            stop.wait(LOOK_AFTER_SECONDS)
+        stop.wait()
+
+    def _send_lost(self) -> None:
+        """A broker forgets with its process; the table of jobs does not."""
         with self._turnstile.engine.connect() as connection:
             unfinished = jobs.unfinished(connection)
+        queued = _queued(self.broker) if unfinished else set()
         for job in unfinished:
-            self._actors[job["kind"]].send(str(job["id"]))
+            if str(job["id"]) not in queued:
+                logger.info("job.sent_again", job_id=str(job["id"]), kind=job["kind"])
+                self._actors[job["kind"]].send(str(job["id"]))
 
     def _actor(self, work: Work, name: str) -> dramatiq.Actor[[str], None]:
         def run(job_id: str) -> None:
@@ -207,6 +225,16 @@ def _broker(redis_url: str | None) -> dramatiq.Broker:
     return RedisBroker(  # type: ignore[no-untyped-call]
         url=redis_url, heartbeat_timeout=DEAD_AFTER_MS, maintenance_chance=ALWAYS
     )
+
+
+def _queued(broker: dramatiq.Broker) -> set[str]:
+    """The ids of the jobs that Redis knows: they wait, or are being done."""
+    if not isinstance(broker, RedisBroker):
+        return set()
+    # What was delayed and is due moves from the first to the second.
+    names = (dq_name(QUEUE), QUEUE)
+    found: list[Any] = [broker.client.hvals(f"{broker.namespace}:{name}.msgs") for name in names]
+    return {dramatiq.Message.decode(data).args[0] for messages in found for data in messages}
 
 
 def _lines(path: str) -> Iterator[bytes]:

@@ -4,14 +4,14 @@ import json
 import random
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from application.store import log
-from application.store.log import GENESIS, Entry, chained_hash
-from application.store.tables import events, log_head
+from tests.crash.checks import Faults, chain_is_closed, positions_have_no_gap
 from tests.workers.festival import RECORD, SOURCE, box_office, count, import_lines, record
 from tests.workers.processes import eventually, turnstile
 
@@ -40,7 +40,7 @@ def test_an_import_killed_ten_times_records_the_same_events(
     with box_office(database_url) as box, box.engine.connect() as connection:
         for position in sorted(chance.sample(range(1, last), KILLS)):
             kill_past(position, connection, database_url, chance.uniform(0, LONGEST_DELAY))
-            require_no_gap(connection)
+            require(positions_have_no_gap, connection)
         before = head(connection)
 
         finished = run_to_the_end(database_url)
@@ -50,7 +50,7 @@ def test_an_import_killed_ten_times_records_the_same_events(
         assert finished["already"] > 0
         assert before < len(undisturbed)
         assert recorded(connection) == undisturbed
-        require_closed_chain(connection)
+        require(chain_is_closed, connection)
         assert count(connection, "idempotency") == len(record())
 
         repeated = run_to_the_end(database_url)
@@ -80,22 +80,9 @@ def head(connection: Connection) -> int:
     return log.read_head(connection)
 
 
-def require_no_gap(connection: Connection) -> None:
-    """As many events as positions, and none behind the end."""
+def require(check: Callable[[Connection], Faults], connection: Connection) -> None:
     connection.rollback()
-    # In one statement: PostgreSQL may still be committing what the killed process asked for.
-    end = select(log_head.c.position).scalar_subquery()
-    query = select(func.count(), func.max(events.c.position), end).select_from(events)
-    assert len(set(connection.execute(query).one())) == 1
-
-
-def require_closed_chain(connection: Connection) -> None:
-    """Each event's hash follows from the one before."""
-    connection.rollback()
-    chain = GENESIS
-    for row in connection.execute(select(*events.c).order_by(events.c.position)):
-        chain = chained_hash(chain, Entry(*row))
-        assert bytes(row.hash) == chain
+    assert check(connection) == []
 
 
 def recorded(connection: Connection) -> list[Any]:

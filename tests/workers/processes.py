@@ -41,8 +41,9 @@ class Running:
 
     @property
     def said(self) -> str:
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")
+        file = self.log.fileno()
+        # Not by `seek`, which would move the place where the process goes on writing.
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     @property
     def leaves_nobody(self) -> bool:

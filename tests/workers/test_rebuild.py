@@ -12,8 +12,10 @@ from uuid import UUID
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from redis import Redis
 from sqlalchemy import Connection, MetaData, select
 
+import workers.jobs
 from application import jobs
 from application.composition import Turnstile
 from application.jobs import DONE, RUNNING
@@ -34,6 +36,7 @@ from projections.gate_lists import GATE_LISTS
 from projections.orders import ORDERS
 from projections.registry import READ_MODELS
 from projections.tickets import TICKETS
+from tests.services import flush_redis
 from tests.workers.festival import (
     box_office,
     let_leases_run_out,
@@ -391,6 +394,37 @@ def test_a_job_whose_worker_ends_or_dies_is_finished_by_another(
         assert finished["state"] == DONE
         assert finished["done"] == finished["total"] == head(turnstile)
         assert rows_of(turnstile) == rows
+
+
+def test_a_job_that_redis_forgot_is_sent_again_and_done(postgres_url: str, redis_url: str) -> None:
+    with box_office(postgres_url, redis_url) as turnstile:
+        job_id = request_rebuild(turnstile, ORDERS.name)["id"]
+        flush_redis(redis_url)
+        with process("work", url=postgres_url, REDIS_URL=redis_url) as running:
+            eventually(lambda: job(turnstile, job_id)["state"] == DONE)
+            assert running.end() == 0
+            assert running.said.count("job.sent_again") == 1
+
+
+def test_a_job_that_redis_still_has_is_not_sent_again(
+    postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers.jobs, "LOOK_AFTER_SECONDS", 0.02)
+    stop = threading.Event()
+    with box_office(postgres_url, redis_url) as turnstile, Redis.from_url(redis_url) as queues:
+        request_rebuild(turnstile, ORDERS.name)
+        looking = threading.Thread(target=jobs_of(turnstile).look_after, args=(stop,))
+        looking.start()
+        try:
+            time.sleep(0.2)
+            assert queues.hlen("dramatiq:turnstile.msgs") == 1
+            queues.flushdb()
+            eventually(lambda: queues.hlen("dramatiq:turnstile.msgs"))
+            time.sleep(0.2)
+            assert queues.hlen("dramatiq:turnstile.msgs") == 1
+        finally:
+            stop.set()
+            looking.join(PATIENCE)
 
 
 def forget_progress(turnstile: Turnstile) -> None:
