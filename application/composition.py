@@ -37,7 +37,7 @@ def compose(settings: Settings) -> Turnstile:
 
     Raises `ValueError` for a URL of a database that cannot be used so.
     """
-    engine = open_engine(settings.database_url, pool_size=settings.web_threads)
+    engine = open_engine(settings.database_url)
     signals = Signals(engine)
     readers = _open_readers(settings) or engine
     return Turnstile(settings, engine, readers, signals, Executor(engine, signals))
@@ -48,4 +48,4 @@ def _open_readers(settings: Settings) -> Engine | None:
         return None
     if settings.embedded:
         raise ValueError("READ_DATABASE_URL is for PostgreSQL; a SQLite file has no replica.")
-    return open_replica(settings.read_database_url, pool_size=settings.web_threads)
+    return open_replica(settings.read_database_url)

@@ -18,7 +18,7 @@ class Settings:
     hold_minutes: int = 30
     host: str = "127.0.0.1"
     port: int = 8000
-    web_processes: int = 1
+    web_processes: int = min(4, os.cpu_count() or 1)
     web_threads: int = 40
     checkpoint_key: str | None = field(default=None, repr=False)
     checkpoint_minutes: int = 10

@@ -3,5 +3,6 @@
 from web.cli import main
 from workers.supervisor import end_with_supervisor
 
-end_with_supervisor()
-main()
+if __name__ == "__main__":
+    end_with_supervisor()
+    main()

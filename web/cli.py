@@ -102,7 +102,12 @@ def up(host: str | None, port: int | None) -> None:
 @main.command()
 @click.option("--host", default=None, help="Address to listen on.  [HOST, default 127.0.0.1]")
 @click.option("--port", type=int, default=None, help="Port to listen on.  [PORT, default 8000]")
-@click.option("--processes", type=int, default=None, help="Web processes.  [WEB_PROCESSES, 1]")
+@click.option(
+    "--processes",
+    type=int,
+    default=None,
+    help="Web processes.  [WEB_PROCESSES, default one per processor, at most 4]",
+)
 def serve(host: str | None, port: int | None, processes: int | None) -> None:
     """Serve the HTTP interface."""
     _listen_on(host, port)

@@ -1,9 +1,11 @@
 """Running the parts of the box office, each in its process or all as threads of one."""
 
 import multiprocessing
+import os
 import socket
 import threading
 from collections.abc import Callable
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask import Flask
@@ -40,7 +42,18 @@ def port_fault(host: str, port: int) -> str | None:
 
 
 def serve(settings: Settings) -> None:
-    """Serve HTTP with granian until SIGTERM, in `settings.web_processes` processes."""
+    """Serve HTTP with granian until SIGTERM, in `settings.web_processes` processes.
+
+    They share their metrics through files, so that each can tell those of all. That is decided
+    when the metrics are imported, so these processes are spawned and not forked.
+    """
+    multiprocessing.set_start_method("spawn")
+    with TemporaryDirectory(prefix="turnstile-metrics-") as folder:
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
     Granian(
         "web.serving:worker",
         factory=True,

@@ -10,6 +10,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.engine.url import URL
 
 WRITES = "turnstile_writes"
+POOL_SIZE = 10
+"""Connections that a process keeps; in need it opens as many again. Threads may be more: one
+leads for all that issue commands, and a query holds a connection for milliseconds."""
 BUSY_TIMEOUT_MS = 30_000
 LONGEST_REST = 0.5
 POSTGRES_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=60s"
@@ -30,7 +33,7 @@ def normal_url(url: str) -> URL:
     return parsed
 
 
-def open_engine(url: str, *, pool_size: int = 10) -> Engine:
+def open_engine(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
     """An engine for `url`; it connects when first used."""
     parsed = normal_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -38,7 +41,7 @@ def open_engine(url: str, *, pool_size: int = 10) -> Engine:
     return _postgres(parsed, pool_size, options=POSTGRES_OPTIONS)
 
 
-def open_replica(url: str, *, pool_size: int = 10) -> Engine:
+def open_replica(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
     """An engine that only reads, from a streaming replica; a silent one is given up soon.
 
     Raises `ValueError` unless it is PostgreSQL.

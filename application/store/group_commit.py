@@ -8,6 +8,7 @@ The map is kept between batches. A batch begins by locking the head of the log, 
 others have appended since; so whatever it then decides holds until it is committed.
 """
 
+import collections
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
@@ -180,9 +181,12 @@ class Executor:
     def _run(self, batch: list[_Pending]) -> None:
         outcomes = self._outcomes([item.command for item in batch])
         BATCH_SIZE.observe(len(batch))
+        counted: collections.Counter[tuple[str, str]] = collections.Counter()
         for item, outcome in zip(batch, outcomes, strict=True):
             item.outcome = outcome
-            COMMANDS.labels(item.command.name, _outcome_name(outcome)).inc()
+            counted[item.command.name, _outcome_name(outcome)] += 1
+        for names, number in counted.items():
+            COMMANDS.labels(*names).inc(number)
 
     def _outcomes(self, commands: list[Command]) -> list[Outcome]:
         """What the commands came to; one that breaks their batch fails alone."""

@@ -31,8 +31,10 @@ from projections.registry import READ_MODELS as ALL
 
 BATCH = 5_000
 RUSH = 50
-"""From so many events on, a step is followed by a rest as long as it took: in a rush the
-batches grow, which costs less for each event, and the web processes keep half of the time."""
+"""From so many events on, a step is followed by a rest: in a rush the batches grow, which costs
+less for each event, and the web processes keep most of the time."""
+REST = 2.0
+"""How long the rest is, in times of the step."""
 POLL_SECONDS = 0.25
 RENEW_SECONDS = leases.SECONDS / 3
 STAND_BY_SECONDS = 1.0
@@ -75,7 +77,7 @@ class Projector:
                 if not taken:
                     self._turnstile.signals.wait(LOG, heard, POLL_SECONDS)
                 elif RUSH <= taken < BATCH:
-                    stop.wait(time.monotonic() - started)
+                    stop.wait(REST * (time.monotonic() - started))
             except Exception as error:
                 logger.warning("projector.retrying", error=f"{type(error).__name__}: {error}")
                 self._renewed = 0.0
