@@ -96,7 +96,8 @@ def up(host: str | None, port: int | None) -> None:
         if turnstile.settings.embedded:
             run_threads(serving.embedded_parts(turnstile), stop)
         else:
-            run_processes([["serve"], ["project"], ["react"], ["work"]], stop)
+            with serving.shared_metrics():
+                run_processes([["serve"], ["project"], ["react"], ["work"]], stop)
 
 
 @main.command()
@@ -104,8 +105,7 @@ def up(host: str | None, port: int | None) -> None:
 @click.option("--port", type=int, default=None, help="Port to listen on.  [PORT, default 8000]")
 @click.option(
     "--processes",
-    type=int,
-    default=None,
+    type=click.IntRange(1),
     help="Web processes.  [WEB_PROCESSES, default one per processor, at most 4]",
 )
 def serve(host: str | None, port: int | None, processes: int | None) -> None:
@@ -116,7 +116,11 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
     with box_office() as turnstile:
         settings = turnstile.settings
     _require_free_port(settings)
-    serving.serve(settings)
+    if settings.web_processes == 1 or serving.SHARED_METRICS in os.environ:
+        serving.serve(settings)
+    else:
+        with serving.shared_metrics(), stopped_by_signals() as stop:
+            run_processes([["serve"]], stop)
 
 
 @main.command()

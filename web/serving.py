@@ -4,7 +4,8 @@ import multiprocessing
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -24,6 +25,7 @@ from workers.jobs import jobs_of
 from workers.supervisor import end_with
 
 STOP_SECONDS = 10
+SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 LOOK_SECONDS = 0.5
 
 Part = Callable[[threading.Event], Any]
@@ -42,18 +44,7 @@ def port_fault(host: str, port: int) -> str | None:
 
 
 def serve(settings: Settings) -> None:
-    """Serve HTTP with granian until SIGTERM, in `settings.web_processes` processes.
-
-    They share their metrics through files, so that each can tell those of all. That is decided
-    when the metrics are imported, so these processes are spawned and not forked.
-    """
-    multiprocessing.set_start_method("spawn")
-    with TemporaryDirectory(prefix="turnstile-metrics-") as folder:
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
-        _serve(settings)
-
-
-def _serve(settings: Settings) -> None:
+    """Serve HTTP with granian until SIGTERM, in `settings.web_processes` processes."""
     Granian(
         "web.serving:worker",
         factory=True,
@@ -66,6 +57,20 @@ def _serve(settings: Settings) -> None:
         respawn_failed_workers=True,
         log_access=False,
     ).serve()
+
+
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """Let the processes that are started meanwhile tell the metrics of all, through files.
+
+    A process decides when it begins whether its metrics are shared.
+    """
+    with TemporaryDirectory(prefix="turnstile-metrics-") as folder:
+        os.environ[SHARED_METRICS] = folder
+        try:
+            yield
+        finally:
+            del os.environ[SHARED_METRICS]
 
 
 def worker() -> Flask:

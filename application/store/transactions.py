@@ -32,23 +32,24 @@ def batch_begun(engine: Engine, keys: Sequence[Key]) -> Iterator[Begun]:
         return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         try:
-            yield _begun(connection, keys)
+            yield begin(connection, keys)
         except BaseException:
             connection.invalidate()  # which rolls back
             raise
+
+
+def begin(connection: Connection, keys: Sequence[Key]) -> Begun:
+    """Begin by locking the head, on a PostgreSQL connection that commits by itself."""
+    wanted = array_text([key.id for key in keys])
+    rows = connection.exec_driver_sql(_BEGIN_SQL, (wanted,)).all()
+    head = Head(rows[0].position, bytes(rows[0].hash))
+    return connection, head, answers.unexpired(connection, [row for row in rows if row.id])
 
 
 def commit(writes: Writes) -> None:
     """End the transaction together with these writes; on SQLite the end of the block does."""
     if writes.on_postgres:
         writes.run("COMMIT")
-
-
-def _begun(connection: Connection, keys: Sequence[Key]) -> Begun:
-    wanted = array_text([key.id for key in keys])
-    rows = connection.exec_driver_sql(_BEGIN_SQL, (wanted,)).all()
-    head = Head(rows[0].position, bytes(rows[0].hash))
-    return connection, head, answers.unexpired(connection, [row for row in rows if row.id])
 
 
 # The answers are read by a statement of their own: one that waits for a lock sees what was

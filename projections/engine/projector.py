@@ -41,7 +41,12 @@ STAND_BY_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 
 EVENTS = Counter("turnstile_projected_events", "Events taken by the projector")
-POSITION = Gauge("turnstile_projection_position", "Position reached", ("read_model",))
+POSITION = Gauge(
+    "turnstile_projection_position",
+    "Position reached",
+    ("read_model",),
+    multiprocess_mode="mostrecent",
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -110,7 +115,7 @@ class Projector:
             start = min(standing.position for standing in at.values())
             ahead = [item.position for item in at.values() if item.position > start]
             end = min([log.read_head(connection), start + BATCH, *ahead])
-            if end == start:
+            if end <= start:
                 return 0
             group = [model for model in models if at[model.name].position == start]
             facts = read_facts(connection, group, start, end)

@@ -137,7 +137,7 @@ def _fill(
         started = time.monotonic()
         with writing(turnstile.engine) as connection:
             goal, head = goal_of(connection), log.read_head(connection)
-            end = min(goal, shadow.position + BATCH)
+            end = max(shadow.position, min(goal, shadow.position + BATCH))
             shadow.keep_lease(connection)
             standing = shadow.take(connection, end)
         shadow.moved_to(standing)

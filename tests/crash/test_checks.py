@@ -1,7 +1,7 @@
 """The checks of the crash suite catch what they are for: a wrong store or projector fails them."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,9 +11,10 @@ from sqlalchemy import Connection, text
 
 from application import jobs
 from application.composition import Turnstile
-from application.store import answers, log
+from application.store import answers, log, transactions
 from application.store.database import writing
 from application.store.log import Head, NewEntry
+from application.store.transactions import Begun
 from application.store.work import Key
 from domain.errors import SoldOut
 from domain.event import Event
@@ -39,7 +40,7 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 KEY = "client-1"
 
-LockHead = Callable[[Connection], Head]
+Begin = Callable[[Connection, Sequence[Key]], Begun]
 
 
 @pytest.fixture
@@ -59,13 +60,15 @@ def find(check: Callable[..., Faults], desk: Desk, *arguments: Any) -> Faults:
 # A store without the lock
 
 
-def from_a_sequence(connection: Connection) -> Head:
+def from_a_sequence(connection: Connection, keys: Sequence[Key]) -> Begun:
     """Whose turn it is, as event stores often do it: nobody has to wait for anybody."""
+    connection.exec_driver_sql("BEGIN")
     taken = connection.execute(text("SELECT nextval('turns') - 1")).scalar_one()
-    return Head(taken, bytes(connection.execute(text("SELECT hash FROM log_head")).scalar_one()))
+    digest = bytes(connection.execute(text("SELECT hash FROM log_head")).scalar_one())
+    return connection, Head(taken, digest), answers.find(connection, keys)
 
 
-def overtaken(url: str, lock_head: LockHead, monkeypatch: pytest.MonkeyPatch) -> Faults:
+def overtaken(url: str, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> Faults:
     """What is wrong after a writer could commit, and be projected, before one who began earlier."""
     with box_office(url) as slow, box_office(url) as quick:
         other = threading.Thread(target=register, args=(quick,))
@@ -75,21 +78,21 @@ def overtaken(url: str, lock_head: LockHead, monkeypatch: pytest.MonkeyPatch) ->
             eventually(lambda: not other.is_alive() or ask(slow, WAITING))
             Projector(quick).catch_up()
 
-        monkeypatch.setattr(log, "lock_head", followed_once(lock_head, overtake))
+        monkeypatch.setattr(transactions, "begin", followed_once(begin, overtake))
         register(slow)
         other.join(PATIENCE)
     return examine(url, Account())
 
 
-def followed_once(lock_head: LockHead, then: Callable[[], None]) -> LockHead:
+def followed_once(begin: Begin, then: Callable[[], None]) -> Begin:
     turns = iter((then,))
 
-    def lock(connection: Connection) -> Head:
-        head = lock_head(connection)
+    def begin_slowly(connection: Connection, keys: Sequence[Key]) -> Begun:
+        begun = begin(connection, keys)
         next(turns, lambda: None)()
-        return head
+        return begun
 
-    return lock
+    return begin_slowly
 
 
 def test_a_store_without_the_lock_is_caught(
@@ -103,7 +106,7 @@ def test_a_store_without_the_lock_is_caught(
 
 
 def test_the_store_with_the_lock_passes(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert overtaken(postgres_url, log.lock_head, monkeypatch) == []
+    assert overtaken(postgres_url, transactions.begin, monkeypatch) == []
 
 
 # A projector that forgets its position
