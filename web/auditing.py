@@ -142,7 +142,8 @@ def verify_(since: str | None, file: Path | None, trusted: tuple[str, ...], as_j
 def prove_(kind: str, reference: str, source: str | None, output: Any) -> None:
     """Export the history of an event, order, ticket or customer with a proof of it.
 
-    'turnstile check-proof' checks it anywhere. Secrets are not in it, only their hashes.
+    It goes up to the latest checkpoint. 'turnstile check-proof' checks it anywhere. Secrets are
+    not in it, only their hashes.
     """
     aggregate_id = aggregate_id_of(kind, reference, source)
     with _explained(), box_office() as turnstile, turnstile.engine.connect() as connection:

@@ -85,8 +85,8 @@ for _command in auditing.COMMANDS:
 def up(host: str | None, port: int | None) -> None:
     """Run everything: web, projector, reactor and jobs, under one supervisor.
 
-    On SQLite all of them are threads of this process; on PostgreSQL each is a process of its
-    own, which is started again if it dies.
+    On SQLite all of them are threads of this process; on PostgreSQL (set REDIS_URL as well) each
+    is a process of its own, which is started again if it dies.
     """
     _listen_on(host, port)
     with box_office(migrate=True) as turnstile, stopped_by_signals() as stop:
@@ -109,7 +109,11 @@ def up(host: str | None, port: int | None) -> None:
     help="Web processes.  [WEB_PROCESSES, default one per processor, at most 4]",
 )
 def serve(host: str | None, port: int | None, processes: int | None) -> None:
-    """Serve the HTTP interface."""
+    """Serve the HTTP interface.
+
+    Several web processes share the port, and each is started again if it dies; /metrics tells
+    of all of them together.
+    """
     _listen_on(host, port)
     if processes is not None:
         os.environ["WEB_PROCESSES"] = str(processes)
@@ -138,9 +142,9 @@ def react() -> None:
 
 
 @main.command()
-@click.option("--threads", default=2, show_default=True, help="Jobs at the same time.")
+@click.option("--threads", default=1, show_default=True, help="Jobs at the same time.")
 def work(threads: int) -> None:
-    """Work on jobs (rebuilds, imports). Any number may run, on any number of hosts."""
+    """Work on jobs (rebuilds, comparisons, retries, imports). Any number may run, on any hosts."""
     with box_office() as turnstile, stopped_by_signals() as stop:
         _require_redis(turnstile)
         serving.work(turnstile, threads, stop)
@@ -235,7 +239,7 @@ def _progress_of_rebuild(model: ReadModel) -> Iterator[Any]:
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compared(name: str | None, as_json: bool) -> None:
-    """Show what the latest rebuilds found in the live rows (of all, or of the one NAME)."""
+    """Show what rebuilds and dry runs found in the live rows (of all, or of the one NAME)."""
     wanted = _read_models([name])[0].name if name else None
     with box_office() as turnstile, turnstile.engine.connect() as connection:
         found = comparing.kept(connection, wanted)

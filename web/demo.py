@@ -47,12 +47,14 @@ out = Console(soft_wrap=True, highlight=False)
 
 @click.command()
 @click.option("--once", is_flag=True, help="Load the festival, print how it is doing, and end.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [PORT, 8000]")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port to listen on.  [PORT, default 8000]"
+)
 def demo(once: bool, port: int | None) -> None:
     """Load a small festival and run everything, with nothing else needed.
 
-    It has an SQLite file of its own in the folder .demo here, made anew each time; DATABASE_URL
-    and REDIS_URL are left alone.
+    It has an SQLite file of its own in the folder .demo here, made anew each time, whatever
+    DATABASE_URL and REDIS_URL say.
     """
     configure_logs("WARNING")
     settings = _settings(port)

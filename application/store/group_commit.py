@@ -40,7 +40,7 @@ BATCHES = Counter("turnstile_batches", "Transactions that group commit made")
 CONFLICTS = Counter("turnstile_conflicts", "Batches refused because an id existed already")
 MISSED = Counter("turnstile_missed_events", "Events of other processes read before deciding")
 BATCH_SIZE = Histogram(
-    "turnstile_batch_commands", "Commands in a batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+    "turnstile_batch_commands", "Commands in a batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
 COMMANDS = Counter("turnstile_commands", "Commands by use case and outcome", ("name", "outcome"))
 

@@ -12,21 +12,19 @@ from collections.abc import Sequence
 
 import structlog
 from prometheus_client import Counter, Gauge
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from application.composition import Turnstile
 from application.store import log
 from application.store.database import writing
-from application.store.mapper import to_fact
 from application.store.signals import LOG, READ_MODELS
 from application.store.writes import writes_to
-from domain.aggregate import Fact
 from domain.ids import uuid7
 from projections.engine import leases
 from projections.engine.applying import Target
 from projections.engine.positions import ensure_tracked, lock_positions, move
 from projections.engine.read_model import ReadModel
+from projections.engine.reading import Reading
 from projections.registry import READ_MODELS as ALL
 
 BATCH = 5_000
@@ -57,6 +55,7 @@ class Projector:
     def __init__(self, turnstile: Turnstile, models: Sequence[ReadModel] = ALL) -> None:
         self._turnstile = turnstile
         self._models = tuple(models)
+        self._reading = Reading(turnstile.engine)
         self._targets = {model.name: Target(model) for model in models}
         self._held: tuple[ReadModel, ...] = ()
         self._renewed = 0.0
@@ -114,11 +113,12 @@ class Projector:
             at = lock_positions(connection, [model.name for model in models])
             start = min(standing.position for standing in at.values())
             ahead = [item.position for item in at.values() if item.position > start]
-            end = min([log.read_head(connection), start + BATCH, *ahead])
+            head = log.read_head(connection)
+            end = min([head, start + BATCH, *ahead])
             if end <= start:
                 return 0
             group = [model for model in models if at[model.name].position == start]
-            facts = read_facts(connection, group, start, end)
+            facts = self._reading.read(connection, group, start, end, then_to=min([head, *ahead]))
             targets = [self._targets[model.name] for model in group]
             with writes_to(connection) as writes:
                 for target in targets:
@@ -161,15 +161,6 @@ class Projector:
                 leases.give_back(connection, self.holder)
         except SQLAlchemyError as error:  # then they run out by themselves
             logger.warning("projector.leases_kept", error=str(error))
-
-
-def read_facts(
-    connection: Connection, models: Sequence[ReadModel], start: int, end: int
-) -> list[Fact]:
-    """The events with `start < position <= end` that any of these models handles."""
-    topics = sorted(set().union(*(model.topics for model in models)))
-    entries = log.read(connection, after=start, until=end, limit=end - start, topics=topics)
-    return [to_fact(entry) for entry in entries]
 
 
 def _count(group: Sequence[ReadModel], events: int, position: int) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import Connection, Index, MetaData, Table, delete, text
+from sqlalchemy import Connection, Engine, Index, MetaData, Table, delete, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql import quoted_name
 
@@ -33,10 +33,10 @@ from projections.engine.positions import (
     move,
     positions,
 )
-from projections.engine.projector import read_facts
 from projections.engine.read_model import ReadModel
+from projections.engine.reading import Reading
 
-BATCH = 10_000
+BATCH = 20_000
 LEVEL_SECONDS = 60.0
 SWAP_SECONDS = 60.0
 SWAP_PAUSE = 0.2
@@ -104,7 +104,7 @@ def compare(
 @contextmanager
 def _rebuilt(turnstile: Turnstile, model: ReadModel, progress: Progress) -> Iterator["_Shadow"]:
     """The tables of `model` built again as far as the live ones are, for the block alone."""
-    shadow = _Shadow(model)
+    shadow = _Shadow(model, turnstile.engine)
     try:
         shadow.prepare(turnstile)
         _fill(turnstile, shadow, shadow.comparable, progress)
@@ -139,7 +139,7 @@ def _fill(
             goal, head = goal_of(connection), log.read_head(connection)
             end = max(shadow.position, min(goal, shadow.position + BATCH))
             shadow.keep_lease(connection)
-            standing = shadow.take(connection, end)
+            standing = shadow.take(connection, end, then_to=goal)
         shadow.moved_to(standing)
         progress(end, head)
         let_others_write(turnstile.engine, started)
@@ -244,7 +244,8 @@ def _swap(turnstile: Turnstile, shadow: "_Shadow", comparison: Comparison) -> Re
 class _Shadow:
     """The tables that will replace a read model's."""
 
-    def __init__(self, model: ReadModel) -> None:
+    def __init__(self, model: ReadModel, engine: Engine) -> None:
+        self._reading = Reading(engine)
         self.model = model
         self.name = model.name + SUFFIX
         self.lease = f"rebuild:{model.name}"
@@ -287,9 +288,12 @@ class _Shadow:
         """Where the live rows stand, and stay until the transaction ends."""
         return lock_positions(connection, [self.model.name])[self.model.name].position
 
-    def take(self, connection: Connection, end: int) -> Standing:
-        """Take the events up to position `end`; `moved_to` once that is durable."""
-        facts = read_facts(connection, [self.model], self.position, end)
+    def take(self, connection: Connection, end: int, *, then_to: int = 0) -> Standing:
+        """Take the events up to position `end`; `moved_to` once that is durable.
+
+        Those that follow, up to `then_to`, are read meanwhile.
+        """
+        facts = self._reading.read(connection, [self.model], self.position, end, then_to=then_to)
         self.target.stands_at(lock_positions(connection, [self.name])[self.name])
         self.target.take(connection, facts)
         with writes_to(connection) as writes:

@@ -16,7 +16,7 @@ from application.store.database import is_postgres
 from application.store.postgres_text import array_text
 from application.store.writes import Writes, unnested
 
-REMEMBERED = 10_000
+REMEMBERED = 25_000
 """Of each table; beyond that only what the last batch touched stays in memory."""
 SLICE = 300
 Key = tuple[Any, ...]

@@ -9,7 +9,7 @@ from tests.crash.suite import crash
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make crash", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=120.0, help="how long faults go on")
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long faults go on (120)")
     parser.add_argument("--seed", type=int, default=None, help="which faults, in which order")
     parser.add_argument("--log", default=None, help="file for what the processes said")
     options = parser.parse_args()
