@@ -5,6 +5,7 @@ the log. So a file that was cut off, or altered anywhere, is noticed at the line
 """
 
 import gzip
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -128,7 +129,18 @@ def opened(path: str, mode: str) -> Iterator[IO[bytes]]:
     with opener(used, mode) as file:
         yield file
     if used != path:
+        _make_durable(used)
         Path(used).replace(path)
+        _make_durable(Path(path).absolute().parent)
+
+
+def _make_durable(path: str | Path) -> None:
+    """Return once the file, or what a folder says, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class _Import:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Table, and_, or_
 
-from application.history import BEGINNINGS, Clock, come_by, recorded
+from application.history import BEGINNINGS, Clock, come_by, recorded, require_kind
 from application.store import log
 from application.store.log import Entry
 from application.store.mapper import to_fact
@@ -56,6 +56,7 @@ def figures(
     With `at`, as they stood then, `by` when things happened or by when they were recorded.
     Raises `NotFound` when there is no such event, or was none then.
     """
+    require_kind(connection, "event", event_id)
     rows = RowsInMemory(table for model in MODELS for table in model.tables)
     for entry in _entries(connection, event_id, MODELS, at, by):
         fact = to_fact(entry)
@@ -99,6 +100,7 @@ def sources(
     for `figures`, whose names are `NAMES`; `after` is the `next` of the page before. Raises
     `NotFound`.
     """
+    require_kind(connection, "event", event_id)
     figure = _named(event_id, name)
     moves = _moves(figure, _entries(connection, event_id, [figure.model], at, by))
     found = list(islice((move for move in moves if move.entry.position > after), limit + 1))

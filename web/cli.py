@@ -91,6 +91,8 @@ def up(host: str | None, port: int | None) -> None:
     _listen_on(host, port)
     with box_office(migrate=True) as turnstile, stopped_by_signals() as stop:
         _require_free_port(turnstile.settings)
+        if not turnstile.settings.embedded:
+            _require_redis(turnstile)
         where = f"http://{turnstile.settings.host}:{turnstile.settings.port}"
         err.print(f"Turnstile is at [bold]{where}[/bold], its API described at {where}/docs")
         if turnstile.settings.embedded:

@@ -83,6 +83,7 @@ def _settings(port: int | None) -> Settings:
         given,
         database_url=url,
         redis_url=None,
+        read_database_url=None,
         port=port or given.port,
         # The key ends with the demo, as its database does.
         checkpoint_key=keys.new_key().private,

@@ -35,6 +35,9 @@ def run(turnstile: Turnstile, stop: threading.Event) -> None:
             stop.wait(REFUSED_SECONDS)
         except SQLAlchemyError as error:
             logger.warning("checkpoints.retrying", error=str(error))
+        except Exception:  # such as a hash altered into what is none; nothing else stops for it
+            logger.exception("checkpoints.failed")
+            stop.wait(REFUSED_SECONDS)
         stop.wait(LOOK_SECONDS)
 
 

@@ -19,7 +19,7 @@ from dramatiq.brokers.stub import StubBroker
 from dramatiq.common import dq_name
 from dramatiq.middleware import TimeLimitExceeded
 from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from application import jobs
 from application.composition import Turnstile
@@ -104,7 +104,9 @@ class Jobs:
             unfinished = jobs.unfinished(connection)
         queued = _queued(self.broker) if unfinished else set()
         for job in unfinished:
-            if str(job["id"]) not in queued:
+            if job["kind"] not in self._actors:
+                logger.warning("job.of_unknown_kind", job_id=str(job["id"]), kind=job["kind"])
+            elif str(job["id"]) not in queued:
                 logger.info("job.sent_again", job_id=str(job["id"]), kind=job["kind"])
                 self._actors[job["kind"]].send(str(job["id"]))
 
@@ -128,7 +130,7 @@ class Jobs:
             return
         try:
             outcome = work(job_id, job["subject"])
-        except RebuildRuns:
+        except (RebuildRuns, OperationalError):  # it is done again, when the database is back
             raise
         except (Exception, TimeLimitExceeded) as error:
             self._finish(job_id, jobs.FAILED, f"{type(error).__name__}: {error}")

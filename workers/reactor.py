@@ -34,7 +34,7 @@ def run(turnstile: Turnstile, stop: threading.Event) -> None:
             if time.monotonic() >= tidy_at:
                 tidy(turnstile)
                 tidy_at += TIDY_SECONDS
-            busy = react_once(turnstile) == BATCH
+            busy = react_once(turnstile)
         except (SQLAlchemyError, StoreUnavailable) as error:
             logger.warning("reactor.retrying", error=str(error))
             stop.wait(RETRY_SECONDS)
@@ -47,15 +47,16 @@ def run(turnstile: Turnstile, stop: threading.Event) -> None:
             stop.wait(TICK_SECONDS)
 
 
-def react_once(turnstile: Turnstile) -> int:
-    """Do what is due now, at most a batch of it; how much that was."""
+def react_once(turnstile: Turnstile) -> bool:
+    """Do what is due now, at most a batch of it; whether there is probably more."""
     with turnstile.engine.connect() as connection:
         lapsed = open_holds.lapsed(connection, datetime.now(UTC), BATCH)
     if lapsed:
         position = expire_lapsed_holds(turnstile.executor, lapsed)
         logger.info("reactor.holds_expired", due=len(lapsed), position=position)
         wait_for(turnstile, open_holds.OPEN_HOLDS.name, position, TICK_SECONDS)
-    return len(lapsed)
+        return position > 0 and len(lapsed) == BATCH
+    return False
 
 
 def tidy(turnstile: Turnstile) -> None:

@@ -18,11 +18,12 @@ from datetime import UTC, datetime
 import structlog
 from prometheus_client import Counter, Histogram
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from application.store import answers, log
 from application.store.answers import StoredAnswer
 from application.store.batch import Batch, IdentityMap
+from application.store.log import Head
 from application.store.mapper import to_fact
 from application.store.signals import LOG, Signals
 from application.store.snapshots import keep_snapshots
@@ -113,7 +114,7 @@ class Executor:
         self._batch: list[_Pending] = []
         self._busy = False
         self._aggregates: IdentityMap = OrderedDict()
-        self._position: int | None = None
+        self._known: Head | None = None
         self._committing = False
 
     def execute(self, command: Command) -> Answer:
@@ -192,9 +193,11 @@ class Executor:
         """What the commands came to; one that breaks their batch fails alone."""
         try:
             return self._settle(commands)
-        except Exception as error:
-            logger.exception("batch.failed", commands=len(commands))
+        except BaseException as error:
             self._forget_everything()
+            if not isinstance(error, Exception):
+                raise
+            logger.exception("batch.failed", commands=len(commands))
             if self._committing or isinstance(error, SQLAlchemyError | StoreUnavailable):
                 return [StoreUnavailable(str(error)) for _ in commands]
             if len(commands) == 1:
@@ -209,6 +212,9 @@ class Executor:
                 CONFLICTS.inc()
                 self._committing = False
                 raise AlreadyExists("Something with one of these ids exists.") from error
+            except (DataError, ValueError) as error:  # which the database did not take
+                self._committing = False
+                raise ValueError(f"A value cannot be stored: {error}") from error
             except DBAPIError as error:
                 if not error.connection_invalidated or self._committing:
                     raise
@@ -219,9 +225,10 @@ class Executor:
     def _attempt(self, commands: list[Command]) -> list[Outcome]:
         self._committing = False
         keys = [key for command in commands for key in command.keys]
-        with batch_begun(self._engine, keys) as (connection, head, kept):
+        known = self._known.position if self._known else 0
+        with batch_begun(self._engine, keys, known) as (connection, head, digest, kept):
             self._take_latecomers(commands)
-            self._catch_up(connection, head.position)
+            self._catch_up(connection, head, digest)
             batch = Batch(self._aggregates, connection)
             decided, fresh = self._decide_all(batch, commands, kept)
             keep_snapshots(connection, batch.due_for_snapshot())
@@ -234,7 +241,7 @@ class Executor:
                 self._committing = True
                 commit(writes)
         BATCHES.inc()
-        self._position = end.position
+        self._known = end
         while len(self._aggregates) > CACHED_AGGREGATES:
             self._aggregates.popitem(last=False)
         if batch.entries:
@@ -282,22 +289,29 @@ class Executor:
         after = len(batch.entries)
         return _Decided(outcome, after - 1 if after > before else None)
 
-    def _catch_up(self, connection: Connection, position: int) -> None:
-        """Bring the map to the locked head of the log; after too much, nothing in it is trusted."""
-        known = self._position
-        if known is None or not known <= position <= known + MOST_TO_CATCH_UP:
+    def _catch_up(self, connection: Connection, head: Head, digest: bytes | None) -> None:
+        """Bring the map to the locked head of the log.
+
+        Nothing in it is trusted after too much, nor when `digest`, the hash where it stands, shows
+        that it is another log that it stands in.
+        """
+        known = self._known
+        missed = head.position - known.position if known else 0
+        if known is None or digest != known.hash or missed > MOST_TO_CATCH_UP:
             self._aggregates.clear()
-        elif position > known and self._aggregates:
-            MISSED.inc(position - known)
-            for entry in log.read(connection, after=known, until=position, limit=position - known):
+        elif missed and self._aggregates:
+            MISSED.inc(missed)
+            for entry in log.read(
+                connection, after=known.position, until=head.position, limit=missed
+            ):
                 aggregate = self._aggregates.get(entry.stream_id)
                 if aggregate is not None:
                     to_fact(entry).mutate(aggregate)
-        self._position = position
+        self._known = head
 
     def _forget_everything(self) -> None:
         self._aggregates.clear()
-        self._position = None
+        self._known = None
 
 
 def _replay(command: Command, kept: answers.Kept, fresh: _Fresh) -> _Decided | None:

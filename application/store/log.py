@@ -102,6 +102,13 @@ def current_head(connection: Connection) -> Head:
     return Head(position, bytes(digest))
 
 
+def hash_at(connection: Connection, position: int) -> bytes | None:
+    """The hash of the event there; None when there is none."""
+    query = select(events.c.hash).where(events.c.position == position)
+    digest = connection.execute(query).scalar()
+    return None if digest is None else bytes(digest)
+
+
 def read_head(connection: Connection) -> int:
     """The last position; 0 while the log is empty."""
     position: int = connection.exec_driver_sql(_HEAD_SQL).one()[0]

@@ -6,6 +6,7 @@ or write answers; in a rush that takes longer than the database does.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 
@@ -16,11 +17,22 @@ from application.store.postgres_text import array_text
 from application.store.work import Key
 from application.store.writes import Writes
 
-Begun = tuple[Connection, Head, answers.Kept]
+
+class Begun(NamedTuple):
+    """A transaction that holds the head of the log.
+
+    `known` is the hash of the event at the position that was asked about, None if there is none:
+    a log that was restored, or has failed over to a server that lacks the end, has another.
+    """
+
+    connection: Connection
+    head: Head
+    known: bytes | None
+    kept: answers.Kept
 
 
 @contextmanager
-def batch_begun(engine: Engine, keys: Sequence[Key]) -> Iterator[Begun]:
+def batch_begun(engine: Engine, keys: Sequence[Key], known: int) -> Iterator[Begun]:
     """A transaction that holds the head of the log, and the answers kept under these keys.
 
     The block ends with `commit`; if it raises, nothing has happened, unless it was `commit` that
@@ -28,22 +40,26 @@ def batch_begun(engine: Engine, keys: Sequence[Key]) -> Iterator[Begun]:
     """
     if not is_postgres(engine):
         with writing(engine) as connection:
-            yield connection, log.lock_head(connection), answers.find(connection, keys)
+            head = log.lock_head(connection)
+            digest = log.hash_at(connection, known)
+            yield Begun(connection, head, digest, answers.find(connection, keys))
         return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         try:
-            yield begin(connection, keys)
+            yield begin(connection, keys, known)
         except BaseException:
             connection.invalidate()  # which rolls back
             raise
 
 
-def begin(connection: Connection, keys: Sequence[Key]) -> Begun:
+def begin(connection: Connection, keys: Sequence[Key], known: int) -> Begun:
     """Begin by locking the head, on a PostgreSQL connection that commits by itself."""
     wanted = array_text([key.id for key in keys])
-    rows = connection.exec_driver_sql(_BEGIN_SQL, (wanted,)).all()
+    rows = connection.exec_driver_sql(_BEGIN_SQL, (known, wanted)).all()
     head = Head(rows[0].position, bytes(rows[0].hash))
-    return connection, head, answers.unexpired(connection, [row for row in rows if row.id])
+    digest = None if rows[0].known is None else bytes(rows[0].known)
+    kept = answers.unexpired(connection, [row for row in rows if row.id])
+    return Begun(connection, head, digest, kept)
 
 
 def commit(writes: Writes) -> None:
@@ -57,6 +73,7 @@ def commit(writes: Writes) -> None:
 _BEGIN_SQL = """
 BEGIN;
 SELECT FROM log_head FOR UPDATE;
-SELECT log_head.position, log_head.hash, kept.*
+SELECT log_head.position, log_head.hash,
+       (SELECT events.hash FROM events WHERE events.position = %s) AS known, kept.*
   FROM log_head LEFT JOIN idempotency kept ON kept.id = ANY(%s::uuid[])
 """

@@ -178,7 +178,7 @@ class Rows:
         row = rows.shape.row_class(**values)
         slot = rows.new_slot(rows.shape.key_of(row))
         if slot.row is not None:
-            raise ValueError(f"{table.name} has a row {values} already.")
+            raise ValueError(f"{table.name} has that row already.")
         slot.row = row
         return row
 

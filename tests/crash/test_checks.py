@@ -40,7 +40,7 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 KEY = "client-1"
 
-Begin = Callable[[Connection, Sequence[Key]], Begun]
+Begin = Callable[[Connection, Sequence[Key], int], Begun]
 
 
 @pytest.fixture
@@ -60,12 +60,13 @@ def find(check: Callable[..., Faults], desk: Desk, *arguments: Any) -> Faults:
 # A store without the lock
 
 
-def from_a_sequence(connection: Connection, keys: Sequence[Key]) -> Begun:
+def from_a_sequence(connection: Connection, keys: Sequence[Key], known: int) -> Begun:
     """Whose turn it is, as event stores often do it: nobody has to wait for anybody."""
     connection.exec_driver_sql("BEGIN")
     taken = connection.execute(text("SELECT nextval('turns') - 1")).scalar_one()
     digest = bytes(connection.execute(text("SELECT hash FROM log_head")).scalar_one())
-    return connection, Head(taken, digest), answers.find(connection, keys)
+    at = log.hash_at(connection, known)
+    return Begun(connection, Head(taken, digest), at, answers.find(connection, keys))
 
 
 def overtaken(url: str, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> Faults:
@@ -87,8 +88,8 @@ def overtaken(url: str, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> Faults
 def followed_once(begin: Begin, then: Callable[[], None]) -> Begin:
     turns = iter((then,))
 
-    def begin_slowly(connection: Connection, keys: Sequence[Key]) -> Begun:
-        begun = begin(connection, keys)
+    def begin_slowly(connection: Connection, keys: Sequence[Key], known: int) -> Begun:
+        begun = begin(connection, keys, known)
         next(turns, lambda: None)()
         return begun
 

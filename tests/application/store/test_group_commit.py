@@ -13,8 +13,9 @@ from application.customers import change_customer, register_customer
 from application.events import cancel_event, change_ticket_type
 from application.gate import transfer_ticket
 from application.orders import Wish, cancel_order
-from application.store import group_commit, log
+from application.store import answers, group_commit, log
 from application.store.group_commit import BATCHES, MISSED, Outcome
+from application.store.log import Head
 from application.store.work import Answer, Work
 from domain.customer import Customer, Profile
 from domain.errors import AlreadyExists, EventCancelled, Forbidden, SoldOut, TransferRefused
@@ -354,11 +355,37 @@ def test_a_desk_far_behind_starts_over(
     assert_sold(desk, adults=22, kids=0)
 
 
-def test_a_desk_ahead_of_a_restored_log_starts_over(desk: Desk):
-    """A standby took over that had not received the last commits."""
-    desk.place()
-    desk.executor._position = desk.position() + 5
+def lost_commit(desk: Desk, ahead: int) -> None:
+    """Let the desk believe in commits that the log, taken over by a standby, never received."""
+    desk.executor._known = Head(desk.position() + ahead, bytes(reversed(range(32))))
     desk.cached(FESTIVAL)._version += 5
+
+
+@pytest.mark.parametrize("ahead", [5, 0, -1])
+def test_a_desk_that_knows_another_log_starts_over(desk: Desk, ahead: int):
+    """The log it finds is shorter, as long, or has gone on in another way."""
+    desk.place()
+    lost_commit(desk, ahead)
+    assert desk.place().body["status"] == "placed"
+    assert_sold(desk, adults=2, kids=0)
+
+
+def test_an_interrupted_batch_leaves_nothing_to_be_trusted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    """Dramatiq interrupts a job by an exception that is no `Exception`, wherever it is."""
+    desk.place()
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_: Any) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(answers, "keep", interrupt)
+        with pytest.raises(Interrupted):
+            desk.place()
     assert desk.place().body["status"] == "placed"
     assert_sold(desk, adults=2, kids=0)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2.extensions
@@ -10,7 +11,9 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from application.store.group_commit import StoreUnavailable
-from application.store.work import Key
+from application.store.log import NewEntry
+from application.store.work import Answer, Command, Context, Key, Work
+from domain.ids import uuid7
 from tests.application.store.conftest import OpenEngine
 from tests.application.store.desk import Desk, placing
 from tests.domain.given import FESTIVAL, on_sale, registered, terms
@@ -128,3 +131,17 @@ def test_a_database_that_cannot_be_reached_is_said_to_be_unavailable(open_databa
     desk = Desk(open_database("postgresql+psycopg2://nobody@127.0.0.1:1/nowhere"))
     with pytest.raises(StoreUnavailable):
         desk.place()
+
+
+def test_what_the_database_cannot_take_fails_alone(postgres_desk: Desk):
+    """SQLite takes any whole number."""
+    desk = postgres_desk
+
+    def unstorable(work: Work) -> None:
+        work.record([NewEntry(uuid7(), 2**40, "Odd", "{}", "{}", datetime.now(UTC))])
+
+    too_large = Command(unstorable, {}, Context(actor="ada"), lambda _: {})
+    before, odd, after = desk.do_all(placing(), too_large, placing())
+    assert isinstance(odd, ValueError)
+    assert [type(outcome) for outcome in (before, after)] == [Answer, Answer]
+    assert desk.stored(FESTIVAL).committed == 2
