@@ -36,7 +36,7 @@ from projections.engine.positions import (
 from projections.engine.read_model import ReadModel
 from projections.engine.reading import Reading
 
-BATCH = 20_000
+BATCH = 10_000
 LEVEL_SECONDS = 60.0
 SWAP_SECONDS = 60.0
 SWAP_PAUSE = 0.2
