@@ -26,7 +26,7 @@ from application.store.batch import Batch, IdentityMap
 from application.store.log import Head
 from application.store.mapper import to_fact
 from application.store.signals import LOG, Signals
-from application.store.snapshots import keep_snapshots
+from application.store.snapshots import keep_snapshots, load_streams
 from application.store.transactions import batch_begun, commit
 from application.store.work import Answer, Command, Key, Work
 from application.store.writes import writes_to
@@ -225,6 +225,7 @@ class Executor:
     def _attempt(self, commands: list[Command]) -> list[Outcome]:
         self._committing = False
         keys = [key for command in commands for key in command.keys]
+        self._load_ahead(commands)
         known = self._known.position if self._known else 0
         with batch_begun(self._engine, keys, known) as (connection, head, digest, kept):
             self._take_latecomers(commands)
@@ -247,6 +248,17 @@ class Executor:
         if batch.entries:
             self._signals.ring(LOG)
         return [item.durable(first, end.position) for item in decided]
+
+    def _load_ahead(self, commands: list[Command]) -> None:
+        """Load what these commands name before the log is locked, so that nobody else waits for
+        it. What is appended meanwhile is caught up with under the lock."""
+        if self._known is None:
+            return
+        named = {stream_id for command in commands for stream_id in command.ids()}
+        missing = [stream_id for stream_id in named if stream_id not in self._aggregates]
+        if missing:
+            with self._engine.connect() as connection:
+                self._aggregates.update(load_streams(connection, missing))
 
     def _decide_all(
         self, batch: Batch, commands: list[Command], kept: answers.Kept
@@ -305,7 +317,7 @@ class Executor:
                 connection, after=known.position, until=head.position, limit=missed
             ):
                 aggregate = self._aggregates.get(entry.stream_id)
-                if aggregate is not None:
+                if aggregate is not None and entry.version == aggregate.version + 1:
                     to_fact(entry).mutate(aggregate)
         self._known = head
 

@@ -59,6 +59,7 @@ class Projector:
         self._targets = {model.name: Target(model) for model in models}
         self._held: tuple[ReadModel, ...] = ()
         self._renewed = 0.0
+        self._caught_up = False
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid7().hex[-8:]}"
 
     def catch_up(self) -> int:
@@ -78,10 +79,10 @@ class Projector:
             try:
                 started = time.monotonic()
                 taken = self.step(self._held) if self._renew() else 0
-                if not taken:
-                    self._turnstile.signals.wait(LOG, heard, POLL_SECONDS)
-                elif RUSH <= taken < BATCH:
+                if RUSH <= taken < BATCH:
                     stop.wait(REST * (time.monotonic() - started))
+                elif not taken or self._caught_up:
+                    self._turnstile.signals.wait(LOG, heard, POLL_SECONDS)
             except Exception as error:
                 logger.warning("projector.retrying", error=f"{type(error).__name__}: {error}")
                 self._renewed = 0.0
@@ -132,6 +133,7 @@ class Projector:
         for target in targets:
             target.moved_to(standing)
         self._turnstile.signals.ring(READ_MODELS)
+        self._caught_up = end == head
         _count(group, len(facts), end)
         return end - start
 
