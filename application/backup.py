@@ -24,8 +24,8 @@ from sqlalchemy.exc import IntegrityError
 
 from application.composition import Turnstile
 from application.store import log
-from application.store.chain import Chain, LogAltered, Row, scan, snapshot
-from application.store.database import writing
+from application.store.chain import Chain, LogAltered, Row, scan
+from application.store.database import snapshot, writing
 from application.store.log import Head
 from application.store.signals import LOG
 from application.store.tables import events

@@ -15,8 +15,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from application import keys
 from application.merkle import Frontier, leaf
 from application.store import log
-from application.store.chain import Chain, LogAltered, Row, gone, scan, snapshot
-from application.store.database import is_postgres, writing
+from application.store.chain import Chain, LogAltered, Row, gone, scan
+from application.store.database import is_postgres, snapshot, writing
 from application.store.log import Head
 from application.store.tables import checkpoints as table
 from application.store.tree import StoredTree, keep_nodes

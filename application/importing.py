@@ -49,7 +49,6 @@ from domain.ticket import Scan
 
 SLICE = 500
 MOST_PER_ORDER = 1000
-SLICE = 500
 EARLIEST_YEAR, LATEST_YEAR = 1900, 9998
 
 # PostgreSQL cannot store NUL; references are joined by a control character.

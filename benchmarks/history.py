@@ -201,23 +201,6 @@ def vacuum(url: str) -> None:
     engine.dispose()
 
 
-def verify(connection: Connection) -> int:
-    """How many events the log has; raises `ValueError` where the chain of hashes is broken."""
-    position, chain = 0, log.GENESIS
-    query = text("SELECT position, hash FROM events ORDER BY position")
-    hashes = {row.position: bytes(row.hash) for row in connection.execute(query)}
-    while entries := log.read(connection, after=position, limit=5_000):
-        for entry in entries:
-            position += 1
-            chain = log.chained_hash(chain, entry)
-            if (entry.position, hashes[entry.position]) != (position, chain):
-                raise ValueError(f"The chain is broken at position {position}.")
-    head = log.lock_head(connection)
-    if (head.position, head.hash) != (position, chain):
-        raise ValueError("The head of the log is not its last event.")
-    return position
-
-
 @cache
 def _original(now: datetime) -> _Original:
     """The sample festival up to `now`, brought in through the domain's own rules."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from application.store.database import is_postgres
 from application.store.log import START, Head, chained_hash
@@ -52,14 +52,6 @@ class Chain:
             )
         if head.hash != self.hash:
             raise LogAltered(self.position, "the log's head has another hash than its last event.")
-
-
-def snapshot(engine: Engine) -> Connection:
-    """A connection that sees one moment of the log, however long it reads."""
-    connection = engine.connect()
-    if is_postgres(engine):
-        connection = connection.execution_options(isolation_level="REPEATABLE READ")
-    return connection
 
 
 def scan(

@@ -17,8 +17,8 @@ from application.checkpoints import (
     take_checkpoint,
     verify,
 )
-from application.store.chain import LogAltered, scan, snapshot
-from application.store.database import is_postgres
+from application.store.chain import LogAltered, scan
+from application.store.database import is_postgres, snapshot
 from application.store.log import GENESIS, Entry, chained_hash, current_head
 from application.store.tables import checkpoints, events, log_head
 from tests.application.store.tampering import alter, chain_anew, cut_off, tampering
