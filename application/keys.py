@@ -4,8 +4,8 @@ import re
 import secrets
 from typing import NamedTuple
 
-from Crypto.PublicKey.ECC import EccKey
-from Crypto.Signature import eddsa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 KEY_BYTES, SIGNATURE_BYTES = 32, 64
 
@@ -29,12 +29,12 @@ def new_key() -> KeyPair:
 
 def public_key(private: str) -> str:
     """The public half of a private key; raises `InvalidKey`."""
-    return str(_private(private).public_key().export_key(format="raw").hex())
+    return _private(private).public_key().public_bytes_raw().hex()
 
 
 def sign(private: str, message: bytes) -> str:
     """The signature of `message`; raises `InvalidKey`."""
-    return eddsa.new(_private(private), "rfc8032").sign(message).hex()
+    return _private(private).sign(message).hex()
 
 
 def is_signed(public: str, message: bytes, signature: str) -> bool:
@@ -42,9 +42,9 @@ def is_signed(public: str, message: bytes, signature: str) -> bool:
     if not (is_key(public) and _is_hex(signature, SIGNATURE_BYTES)):
         return False
     try:
-        key = eddsa.import_public_key(bytes.fromhex(public))
-        eddsa.new(key, "rfc8032").verify(message, bytes.fromhex(signature))
-    except ValueError:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+        key.verify(bytes.fromhex(signature), message)
+    except (ValueError, InvalidSignature):
         return False
     return True
 
@@ -54,10 +54,10 @@ def is_key(text: str) -> bool:
     return _is_hex(text, KEY_BYTES)
 
 
-def _private(key: str) -> EccKey:
+def _private(key: str) -> Ed25519PrivateKey:
     if not is_key(key):
         raise InvalidKey(f"A key is {2 * KEY_BYTES} hexadecimal digits (0-9, a-f).")
-    return eddsa.import_private_key(bytes.fromhex(key))
+    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(key))
 
 
 def _is_hex(text: str, length: int) -> bool:
