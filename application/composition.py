@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from application.access.access import Access
 from application.settings import Settings
 from application.store.database import open_engine, open_replica
 from application.store.group_commit import Executor
@@ -19,6 +20,7 @@ class Turnstile:
     readers: Engine
     signals: Signals
     executor: Executor
+    access: Access
 
     @property
     def has_replica(self) -> bool:
@@ -40,7 +42,8 @@ def compose(settings: Settings) -> Turnstile:
     engine = open_engine(settings.database_url)
     signals = Signals(engine)
     readers = _open_readers(settings) or engine
-    return Turnstile(settings, engine, readers, signals, Executor(engine, signals))
+    executor, access = Executor(engine, signals), Access(engine, readers, signals)
+    return Turnstile(settings, engine, readers, signals, executor, access)
 
 
 def _open_readers(settings: Settings) -> Engine | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-SOURCE = "heron-meadow"
+SOURCE, ORGANIZER = "heron-meadow", "collective"
 FESTIVAL, CONCERT, TALK = "meadow", "tin-owls", "swifts"
 STORY = "meadow-1.2"
 """The ticket that Ines bought and handed to Tomasz, who has not come through the gate yet."""
@@ -304,7 +304,7 @@ def _open_sale(record: _Record, on_sale: datetime, *, event: str, **details: Any
         on_sale - DAY,
         "create_event",
         event=event,
-        organizer={"ref": "collective", "name": "Heron Meadow Collective"},
+        organizer={"ref": ORGANIZER, "name": "Heron Meadow Collective"},
         timezone="Europe/London",
         currency="GBP",
         **details,

@@ -20,6 +20,8 @@ class Settings:
     port: int = 8000
     web_processes: int = min(4, os.cpu_count() or 1)
     web_threads: int = 40
+    secret_key: str = field(default="for development only: set SECRET_KEY", repr=False)
+    metrics_token: str | None = field(default=None, repr=False)
     checkpoint_key: str | None = field(default=None, repr=False)
     checkpoint_minutes: int = 10
 
@@ -51,6 +53,8 @@ class Settings:
             read_database_url=environment.get("READ_DATABASE_URL") or None,
             redis_url=environment.get("REDIS_URL") or None,
             host=environment.get("HOST", cls.host),
+            metrics_token=environment.get("METRICS_TOKEN") or None,
+            secret_key=environment.get("SECRET_KEY", cls.secret_key),
             checkpoint_key=_private_key("CHECKPOINT_KEY", environment),
             **{
                 name: _whole_number(name.upper(), environment)

@@ -55,19 +55,33 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
+@dataclass(frozen=True)
+class Server:
+    """Where a server listens, and a key to it."""
+
+    port: int
+    key: str
+
+    def authorized(self, request: bytes) -> bytes:
+        """The request with the key."""
+        return request.replace(b"\r\n", f"\r\nAuthorization: Bearer {self.key}\r\n".encode(), 1)
+
+
 class _Connection:
     """One client: a socket, what it has received of an answer, and when it asked."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.socket = socket.create_connection(("127.0.0.1", server.port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = b""
         self.asked = 0.0
 
     def ask(self, request: bytes) -> None:
         self.received = b""
+        complete = self._server.authorized(request)
         self.asked = time.perf_counter()
-        self.socket.sendall(request)
+        self.socket.sendall(complete)
 
     def answer(self) -> tuple[int, bytes] | None:
         """Status and body once the answer is complete."""
@@ -79,7 +93,7 @@ class _Connection:
 
 
 def drive(
-    port: int,
+    server: Server,
     requests: Iterator[bytes],
     *,
     clients: int,
@@ -91,7 +105,7 @@ def drive(
     started = time.perf_counter()
     with selectors.DefaultSelector() as selector:
         for _ in range(clients):
-            connection = _Connection(port)
+            connection = _Connection(server)
             selector.register(connection.socket, selectors.EVENT_READ, connection)
             if not _ask_next(connection, requests, started + seconds):
                 _end(selector, connection)

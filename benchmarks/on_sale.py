@@ -63,9 +63,9 @@ def _orders(seconds: float, events: int, processes: int) -> Load:
         with box_office(url) as turnstile:
             on_sale = [event_on_sale(turnstile, PLENTY, f"Rush {n}") for n in range(events)]
             buyers = customers(turnstile, 500)
-        with web(url, processes) as port:
-            drive(port, order_requests(on_sale, buyers), clients=CLIENTS, seconds=1.0)
-            load = drive(port, order_requests(on_sale, buyers), clients=CLIENTS, seconds=seconds)
+        with web(url, processes) as server:
+            drive(server, order_requests(on_sale, buyers), clients=CLIENTS, seconds=1.0)
+            load = drive(server, order_requests(on_sale, buyers), clients=CLIENTS, seconds=seconds)
     _require_only(load, 201)
     return load
 
@@ -77,10 +77,10 @@ def _check_ins(seconds: float, enough: int) -> Load:
             tickets = sold_tickets(
                 turnstile, *on_sale, customers(turnstile, 50), max(1000, 2 * enough)
             )
-        with web(url, DEPLOYED) as port:
+        with web(url, DEPLOYED) as server:
             requests = iter([_scan(on_sale[0], ticket_id) for ticket_id in tickets])
-            drive(port, iter([next(requests) for _ in range(500)]), clients=SCANNERS)
-            load = drive(port, requests, clients=SCANNERS, seconds=seconds)
+            drive(server, iter([next(requests) for _ in range(500)]), clients=SCANNERS)
+            load = drive(server, requests, clients=SCANNERS, seconds=seconds)
     _require_only(load, 201)
     return load
 
@@ -90,8 +90,8 @@ def _sells_out_exactly() -> None:
     with fresh_database() as url:
         with box_office(url) as turnstile:
             on_sale, buyers = event_on_sale(turnstile, 4000), customers(turnstile, 50)
-        with web(url, processes=2) as port:
-            load = drive(port, order_requests([on_sale], buyers, 3000), clients=CLIENTS)
+        with web(url, processes=2) as server:
+            load = drive(server, order_requests([on_sale], buyers, 3000), clients=CLIENTS)
     _require_only(load, 201, 409)
     sold = load.statuses[201] * TICKETS_PER_ORDER
     report(within("sold of 4,000 places in a rush", "tickets", sold, 4000, exactly=sold == 4000))
@@ -103,9 +103,9 @@ def _admits_once() -> None:
         with box_office(url) as turnstile:
             on_sale = event_on_sale(turnstile, PLENTY)
             tickets = sold_tickets(turnstile, *on_sale, customers(turnstile, 5), 100)
-        with web(url, processes=2) as port:
+        with web(url, processes=2) as server:
             requests = (_scan(on_sale[0], ticket_id) for ticket_id in tickets for _ in range(8))
-            load = drive(port, requests, clients=SCANNERS, keep_bodies=True)
+            load = drive(server, requests, clients=SCANNERS, keep_bodies=True)
     _require_only(load, 201)
     admitted = sum(b'"status":"ok"' in body for body in load.bodies)
     report(within("admitted of 100 tickets scanned 8 times", "tickets", admitted, 100))

@@ -18,9 +18,12 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 import migrations
+from application.access import api_keys
+from application.access.identity import SCOPES, SERVICE
 from application.composition import Turnstile, compose
 from application.settings import Settings
 from application.store.database import open_engine
+from benchmarks.load import Server
 
 START_SECONDS = 30.0
 
@@ -60,14 +63,25 @@ def box_office(database_url: str) -> Iterator[Turnstile]:
         turnstile.close()
 
 
+def service_key(turnstile: Turnstile) -> str:
+    """The secret of a new key, of a service that may do whatever a service may."""
+    with turnstile.access.changing() as connection:
+        _, secret = api_keys.create(
+            connection, name="benchmarks", role=SERVICE, created_by="benchmarks", scopes=SCOPES
+        )
+    return secret
+
+
 @contextmanager
-def web(database_url: str, processes: int = 1) -> Iterator[int]:
-    """`turnstile serve` and `turnstile project`, as deployed; the port."""
+def web(database_url: str, processes: int = 1) -> Iterator[Server]:
+    """`turnstile serve` and `turnstile project`, as deployed; where they are, and a key to them."""
+    with box_office(database_url) as turnstile:
+        secret = service_key(turnstile)
     port = _free_port()
     environment = {"DATABASE_URL": database_url, "PORT": str(port), "WEB_PROCESSES": str(processes)}
     with running("serve", environment), running("project", environment):
         _await_ready(port)
-        yield port
+        yield Server(port, secret)
 
 
 @contextmanager

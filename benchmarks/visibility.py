@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from benchmarks.figures import Figure, report
-from benchmarks.load import Load
+from benchmarks.load import Load, Server
 from benchmarks.scenes import TICKETS_PER_ORDER, customers, event_on_sale
 from benchmarks.servers import box_office, fresh_database, web
 from domain.ids import uuid7
@@ -30,7 +30,7 @@ class _Buyer:
     `late` is how many seconds the latest order was behind its time.
     """
 
-    port: int
+    server: Server
     body: bytes
     started: float
     interval: float
@@ -39,7 +39,8 @@ class _Buyer:
     orders: int = 0
 
     def __post_init__(self) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        self._connection = http.client.HTTPConnection("127.0.0.1", self.server.port)
+        self._headers = {"Authorization": f"Bearer {self.server.key}"}
 
     def buy(self, until: float) -> None:
         for number in count():
@@ -54,7 +55,8 @@ class _Buyer:
         self._connection.close()
 
     def _order(self) -> tuple[str, str]:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid7())}
+        sent = {"Content-Type": "application/json", "Idempotency-Key": str(uuid7())}
+        headers = self._headers | sent
         self._connection.request("POST", "/api/v1/orders", self.body, headers)
         response = self._connection.getresponse()
         answer = json.loads(response.read())
@@ -65,7 +67,7 @@ class _Buyer:
 
     def _look_up(self, order_id: str, position: str) -> None:
         asked = time.perf_counter()
-        headers = {"Turnstile-Position": position}
+        headers = self._headers | {"Turnstile-Position": position}
         self._connection.request("GET", f"/api/v1/orders/{order_id}", headers=headers)
         response = self._connection.getresponse()
         response.read()
@@ -86,8 +88,8 @@ def run(seconds: float, rate: float) -> None:
             "payment_method": "card",
             "lines": [line],
         }
-        with web(url) as port:
-            buyers = _drive(port, json.dumps(wish).encode(), seconds, rate)
+        with web(url) as server:
+            buyers = _drive(server, json.dumps(wish).encode(), seconds, rate)
     visible = _together(buyers)
     if set(visible.statuses) != {200}:
         raise RuntimeError(f"Unexpected answers: {dict(visible.statuses)}")
@@ -102,11 +104,11 @@ def run(seconds: float, rate: float) -> None:
         report(Figure(what, figure, "ms", must=f"≤ {bound:g} ms", met=figure <= bound, notes=notes))
 
 
-def _drive(port: int, body: bytes, seconds: float, rate: float) -> list[_Buyer]:
+def _drive(server: Server, body: bytes, seconds: float, rate: float) -> list[_Buyer]:
     """The connections take turns: each starts a fraction of its interval after the one before."""
     now, interval = time.perf_counter(), CONNECTIONS / rate
     until = now + WARM_UP_SECONDS + seconds
-    buyers = [_Buyer(port, body, now + number / rate, interval) for number in range(CONNECTIONS)]
+    buyers = [_Buyer(server, body, now + number / rate, interval) for number in range(CONNECTIONS)]
     threads = [threading.Thread(target=item.buy, args=(until,)) for item in buyers]
     for thread in threads:
         thread.start()

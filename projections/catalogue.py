@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     Index,
     Integer,
+    Select,
     Table,
     Text,
     Uuid,
@@ -224,6 +225,17 @@ def exists(connection: Connection, event_id: UUID) -> bool:
     """Whether there is such an event, be it a draft."""
     query = select(catalogue.c.event_id).where(catalogue.c.event_id == event_id)
     return connection.execute(query).first() is not None
+
+
+def organizer_of(connection: Connection, event_id: UUID) -> UUID | None:
+    """The organizer of an event; None for one that is not known here."""
+    query = select(catalogue.c.organizer_id).where(catalogue.c.event_id == event_id)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def events_of(organizer_id: UUID) -> Select[tuple[UUID]]:
+    """The ids of an organizer's events, for lists that are narrowed down to them."""
+    return select(catalogue.c.event_id).where(catalogue.c.organizer_id == organizer_id)
 
 
 def _ticket_type(row: Item, currency: str, places_left: int | None) -> Item:

@@ -5,6 +5,7 @@ from datetime import datetime
 from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    Select,
     Table,
     Text,
     Uuid,
@@ -24,6 +26,7 @@ from application.store.tables import UTCDateTime
 from domain.aggregate import Fact
 from domain.event import Event
 from domain.money import to_decimal
+from projections.catalogue import events_of
 from projections.engine.read_model import Handler, ReadModel
 from projections.engine.rows import Rows
 from projections.engine.tables import metadata
@@ -126,7 +129,12 @@ FIGURES = _SUMMED_UP | {"percentage_tickets_remaining": _percentage_remaining}
 
 
 def upcoming(
-    connection: Connection, now: datetime, *, limit: int = 20, after: str | None = None
+    connection: Connection,
+    now: datetime,
+    *,
+    organizer_id: UUID | None = None,
+    limit: int = 20,
+    after: str | None = None,
 ) -> Item:
     """Events published or ongoing that are not over, the first to end first.
 
@@ -134,21 +142,34 @@ def upcoming(
     """
     c = event_summaries.c
     query = select(event_summaries).where(c.on_sale.is_(True), c.ends_at > now)
+    query = _organized_by(query, organizer_id)
     order = (c.ends_at, c.event_id)
     return page(connection, query, order=order, limit=limit, after=after, shape=_summary)
 
 
 def low_capacity(
-    connection: Connection, threshold: float = 10, *, limit: int = 20, after: str | None = None
+    connection: Connection,
+    threshold: float = 10,
+    *,
+    organizer_id: UUID | None = None,
+    limit: int = 20,
+    after: str | None = None,
 ) -> Item:
     """Events published or ongoing with at most `threshold` percent of their places left,
     those with the least first."""
     c = event_summaries.c
-    query = select(c.event_id.label("id"), c.title.label("name"), c.percent_remaining).where(
-        c.on_sale.is_(True), c.percent_remaining <= threshold
-    )
+    query: Select[Any] = select(
+        c.event_id.label("id"), c.title.label("name"), c.percent_remaining
+    ).where(c.on_sale.is_(True), c.percent_remaining <= threshold)
+    query = _organized_by(query, organizer_id)
     order = (c.percent_remaining, c.event_id)
     return page(connection, query, order=order, limit=limit, after=after, shape=_low)
+
+
+def _organized_by(query: Select[Any], organizer_id: UUID | None) -> Select[Any]:
+    if organizer_id is None:
+        return query
+    return query.where(event_summaries.c.event_id.in_(events_of(organizer_id)))
 
 
 def _summary(item: Item) -> Item:

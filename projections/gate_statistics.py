@@ -16,6 +16,7 @@ from domain.aggregate import Fact
 from domain.event import Event
 from domain.gate import Unmatched
 from domain.ticket import Scan, Ticket
+from projections.catalogue import events_of
 from projections.engine.read_model import Handler, ReadModel
 from projections.engine.rows import Rows
 from projections.engine.tables import metadata
@@ -149,9 +150,12 @@ FIGURES: dict[str, Callable[[Any], Any]] = {
 """How each figure is read off a row of an event, or of one of its days."""
 
 
-def totals(connection: Connection) -> dict[str, dict[str, Any]]:
-    """The counts of every event, by its id."""
-    return {str(row.event_id): _shown(row) for row in connection.execute(select(gate_totals))}
+def totals(connection: Connection, organizer_id: UUID | None = None) -> dict[str, dict[str, Any]]:
+    """The counts of every event, or of an organizer's, by its id."""
+    query = select(gate_totals)
+    if organizer_id is not None:
+        query = query.where(gate_totals.c.event_id.in_(events_of(organizer_id)))
+    return {str(row.event_id): _shown(row) for row in connection.execute(query)}
 
 
 def totals_of(connection: Connection, event_id: UUID) -> dict[str, Any] | None:

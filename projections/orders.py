@@ -26,6 +26,7 @@ from application.store.tables import UTCDateTime
 from domain.aggregate import Fact
 from domain.money import to_decimal
 from domain.order import Order
+from projections.catalogue import events_of
 from projections.copied_names import CopiedNames
 from projections.engine.read_model import Handler, ReadModel
 from projections.engine.rows import Rows
@@ -214,6 +215,7 @@ def list_orders(
     *,
     event_id: UUID | None = None,
     customer_id: UUID | None = None,
+    organizer_id: UUID | None = None,
     status: str | None = None,
     payment_method: str | None = None,
     q: str | None = None,
@@ -236,6 +238,8 @@ def list_orders(
     for column, value in wanted.items():
         if value is not None:
             query = query.where(column == value)
+    if organizer_id is not None:
+        query = query.where(orders.c.event_id.in_(events_of(organizer_id)))
     if q:
         query = query.where(_found_by(connection, q))
     return page(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import date
 from operator import attrgetter
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     Column,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 
 from domain.aggregate import Fact
 from domain.event import Event
+from projections.catalogue import events_of
 from projections.engine.read_model import Handler, ReadModel
 from projections.engine.rows import Rows
 from projections.engine.tables import metadata
@@ -102,6 +104,7 @@ def top(
     limit: int = 5,
     start_date: date | None = None,
     end_date: date | None = None,
+    organizer_id: UUID | None = None,
 ) -> Item:
     """The ticket types that sold most units net of refunds, the best first, ties by name.
 
@@ -109,18 +112,19 @@ def top(
     below zero between two days. Types without sales stand at zero.
     """
     if start_date is None and end_date is None:
-        query = _ranked(ticket_types.c.units_sold)
+        query = _ranked(ticket_types.c.units_sold, organizer_id)
     else:
         between = _sales_between(start_date, end_date).subquery()
         same_type = and_(
             between.c.event_id == ticket_types.c.event_id,
             between.c.ticket_type_id == ticket_types.c.ticket_type_id,
         )
-        sold = _ranked(between.c.units_sold).where(between.c.units_sold > 0)
+        sold = _ranked(between.c.units_sold, organizer_id).where(between.c.units_sold > 0)
         best = _items(connection, sold.join(between, same_type), limit)
         if len(best) == limit:  # so that nothing else needs to be ranked
             return {"items": best, "next": None}
-        query = _ranked(func.coalesce(between.c.units_sold, 0)).outerjoin(between, same_type)
+        units_sold = func.coalesce(between.c.units_sold, 0)
+        query = _ranked(units_sold, organizer_id).outerjoin(between, same_type)
     return {"items": _items(connection, query, limit), "next": None}
 
 
@@ -128,8 +132,9 @@ def _items(connection: Connection, query: Select[Any], limit: int) -> list[Item]
     return [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
 
 
-def _ranked(units_sold: ColumnElement[int]) -> Select[Any]:
+def _ranked(units_sold: ColumnElement[int], organizer_id: UUID | None) -> Select[Any]:
     c = ticket_types.c
+    theirs = true() if organizer_id is None else c.event_id.in_(events_of(organizer_id))
     return (
         select(
             c.ticket_type_id.label("id"),
@@ -139,6 +144,7 @@ def _ranked(units_sold: ColumnElement[int]) -> Select[Any]:
             c.event_id,
         )
         .select_from(ticket_types.join(events, events.c.event_id == c.event_id))
+        .where(theirs)
         .order_by(units_sold.desc(), c.name, c.ticket_type_id)
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask, Response
 
 from application.composition import Turnstile
-from web import caller, current, metering, openapi, problems
+from web import caller, current, metering, openapi, permissions, problems, tokens
 from web.encoding import MsgspecProvider
 from web.routes import ROUTES, rules
 
@@ -26,6 +26,7 @@ def create_app(turnstile: Turnstile) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.json = MsgspecProvider(app)
     app.extensions[current.EXTENSION] = turnstile
+    tokens.sign_tokens(app, turnstile.settings)
     app.before_request(_before)
     app.after_request(_after)
     api = openapi.describe(app)
@@ -34,12 +35,14 @@ def create_app(turnstile: Turnstile) -> Flask:
         api.register_blueprint(blueprint)
     app.register_blueprint(rules.blueprint)
     openapi.serve(app, api)
+    permissions.require_rules(app)
     return app
 
 
 def _before() -> None:
     metering.start()
     caller.identify()
+    permissions.admit()
 
 
 def _after(response: Response) -> Response:

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 import flask_smorest
 from flask import Response
 from marshmallow import Schema
+from sqlalchemy import Connection
 
 from web.parsing import load_body, load_query
+from web.permissions import narrow
 
 V = TypeVar("V", bound=Callable[..., Any])
 View = Callable[..., Response]
@@ -28,19 +30,25 @@ QUERY_HEADERS = {"Turnstile-Position": POSITION_HEADER}
 
 _COMMAND_PROBLEMS = {
     400: "BAD_REQUEST",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
     404: "NOT_FOUND",
     409: "CONFLICT",
     412: "PRECONDITION_FAILED",
     413: "REQUEST_ENTITY_TOO_LARGE",
     415: "UNSUPPORTED_MEDIA_TYPE",
     422: "UNPROCESSABLE_ENTITY",
+    429: "TOO_MANY_REQUESTS",
     503: "SERVICE_UNAVAILABLE",
 }
 _QUERY_PROBLEMS = {
     400: "BAD_REQUEST",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    429: "TOO_MANY_REQUESTS",
     503: "SERVICE_UNAVAILABLE",
 }
-_COMMAND_PARAMETERS = ("REQUEST_ID", "ACTOR", "IDEMPOTENCY_KEY", "IF_VERSION")
+_COMMAND_PARAMETERS = ("REQUEST_ID", "IDEMPOTENCY_KEY", "IF_VERSION")
 _QUERY_PARAMETERS = ("REQUEST_ID", "SEEN_POSITION")
 
 
@@ -92,15 +100,18 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def asks(
         self, schema: type[Schema], error_status: int = 422
     ) -> Callable[[Callable[..., Any]], View]:
-        """Give the view the query string as `schema` reads it, after its other arguments."""
+        """Give the view the query string as `schema` reads it, after its connection; narrowed
+        down to what the caller may see."""
         document = super().arguments(schema, location="query", error_status_code=error_status)
         reader = schema()
 
         def decorator(view: Callable[..., Any]) -> View:
             @wraps(view)
-            def wrapper(*args: Any, **kwargs: Any) -> Any:
-                return view(*args, load_query(reader, error_status), **kwargs)
+            def wrapper(connection: Connection, **ids: Any) -> Any:
+                query = narrow(connection, ids, load_query(reader, error_status))
+                return view(connection, query, **ids)
 
+            wrapper.narrows = True  # type: ignore[attr-defined]
             wrapper._apidoc = document(view)._apidoc  # type: ignore[attr-defined]
             return wrapper
 

@@ -1,30 +1,39 @@
-"""Who is asking: the one place where the caller of a request is determined.
+"""Who is asking: the one place where the caller of a request is determined."""
 
-Authentication will be decided here; until then callers say who they are.
-"""
-
+import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from flask import Response, g, request
+from sqlalchemy import Connection
 
+from application.access import api_keys
+from application.access.identity import NOBODY, SERVICE, Identity, Unauthorized
 from application.store.work import Context
 from domain.ids import uuid7
-from web.problems import BadRequest
+from web import tokens
+from web.current import turnstile
 
-ANONYMOUS = "anonymous"
+NEVER = float("inf")
+MONITORING = Identity(SERVICE, scopes=frozenset({"metrics:read"}))
 
 _visible = re.compile(r"[\x21-\x7e]{1,128}").fullmatch
+_bearer = re.compile(r"Bearer +([\x21-\x7e]{1,4096})", re.IGNORECASE).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, through which request, from where."""
 
-    actor: str
+    identity: Identity
     request_id: str
     ip: str
+
+    @property
+    def actor(self) -> str:
+        """What is recorded of who they are."""
+        return self.identity.actor
 
     def context(self, at: datetime | None = None) -> Context:
         """What a command records about them; `at` is when it happened, if not now."""
@@ -37,20 +46,32 @@ def caller() -> Caller:
 
 
 def identify() -> None:
-    """Determine the caller before anything else; an actor that is no name is refused.
+    """Determine the caller before anything else; raises `Unauthorized` for bad credentials.
 
     A request id that could not be logged safely is replaced.
     """
     environ = request.environ
     given = environ.get("HTTP_X_REQUEST_ID", "")
-    actor = environ.get("HTTP_X_ACTOR", ANONYMOUS)
-    g.caller = Caller(
-        actor=actor if _visible(actor) else ANONYMOUS,
-        request_id=given if _visible(given) else str(uuid7()),
-        ip=environ.get("REMOTE_ADDR", ""),
-    )
-    if g.caller.actor != actor:
-        raise BadRequest("X-Actor has 1 to 128 visible ASCII characters.")
+    request_id = given if _visible(given) else str(uuid7())
+    ip = environ.get("REMOTE_ADDR", "")
+    g.caller = Caller(NOBODY, request_id, ip)  # for the refusal, should there be one
+    shown = credential()
+    if shown is not None:
+        known = MONITORING if _is_monitoring(shown) else turnstile().access.identify(shown, _find)
+        g.caller = Caller(known, request_id, ip)
+
+
+def credential() -> str | None:
+    """The bearer token or API key of the request; None for a request without."""
+    environ = request.environ
+    header = environ.get("HTTP_AUTHORIZATION")
+    key = environ.get("HTTP_X_API_KEY")
+    if header is None and key is None:
+        return None
+    matched = _bearer(header if header is not None else f"Bearer {key}")
+    if matched is None:
+        raise Unauthorized("Send 'Authorization: Bearer' with an access token or an API key.")
+    return matched[1]
 
 
 def name_request(response: Response) -> Response:
@@ -62,3 +83,16 @@ def name_request(response: Response) -> Response:
     response.headers.add("X-Content-Type-Options", "nosniff")
     response.headers.add("Server", "turnstile")
     return response
+
+
+def _is_monitoring(shown: str) -> bool:
+    """METRICS_TOKEN needs no database: what is monitored may be down."""
+    token = turnstile().settings.metrics_token
+    return token is not None and hmac.compare_digest(shown.encode(), token.encode())
+
+
+def _find(connection: Connection, shown: str) -> tuple[Identity, float]:
+    if not shown.startswith(api_keys.PREFIX):
+        return tokens.identify(connection, shown)
+    key = api_keys.with_secret(connection, shown)
+    return key.identity(), NEVER if key.expires_at is None else key.expires_at.timestamp()

@@ -28,7 +28,7 @@ from projections.engine.rebuild import RebuildFailed, RebuildRuns, compare, rebu
 from projections.engine.retrying import retry
 from projections.engine.status import status
 from projections.registry import READ_MODELS
-from web import auditing, printing, serving
+from web import auditing, entrance, printing, serving
 from web.console import aggregate_id_of, box_office, err, progress, progress_bar
 from web.demo import demo
 from workers.jobs import COMPARE, REBUILD, request_import, request_rebuilds
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 main.add_command(demo)
-for _command in auditing.COMMANDS:
+for _command in (*auditing.COMMANDS, *entrance.COMMANDS):
     main.add_command(_command)
 
 

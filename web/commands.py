@@ -15,6 +15,7 @@ from domain.errors import Stale
 from web.caller import caller
 from web.current import turnstile
 from web.encoding import JSON, JSONResponse, encode
+from web.permissions import permit_command
 from web.problems import REPLAYED, BadRequest
 
 KEEP_ANSWERS = timedelta(hours=24)
@@ -78,6 +79,7 @@ def _run(
             target if expected is not None else None,
             expected,
             makes,
+            permit_command(arguments),
         )
     )
 

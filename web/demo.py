@@ -1,6 +1,7 @@
 """`turnstile demo`: the whole box office on an SQLite file of its own, with a festival in it."""
 
 import fcntl
+import secrets
 import shlex
 import socket
 import sys
@@ -9,8 +10,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,11 @@ from rich.table import Table
 
 import migrations
 from application import keys
+from application.access import accounts, api_keys, identity
 from application.composition import Turnstile, compose
 from application.importing import Importer, Names, Refusal
 from application.logs import configure_logs
-from application.sample_festival import FESTIVAL, SOURCE, STORY, sample_festival
+from application.sample_festival import FESTIVAL, ORGANIZER, SOURCE, STORY, sample_festival
 from application.settings import Settings
 from application.store import log
 from projections import event_summaries, gate_statistics, ticket_type_sales
@@ -125,8 +128,9 @@ def _fresh_box_office(settings: Settings) -> Iterator[Turnstile]:
 def _host(turnstile: Turnstile, stop: threading.Event) -> None:
     """Load the festival, wait until everything answers, say what there is to do, and stay."""
     _load(turnstile, stop)
+    people = _let_in(turnstile)
     if _until(stop, lambda: _caught_up(turnstile)) and _until(stop, lambda: _answers(turnstile)):
-        _print_welcome(turnstile.settings)
+        _print_welcome(turnstile.settings, people)
     elif not stop.is_set():
         raise click.ClickException(f"The demo was not ready after {PATIENCE_SECONDS:g} seconds.")
     stop.wait()
@@ -150,6 +154,30 @@ def _load(turnstile: Turnstile, stop: threading.Event) -> None:
         f"{importer.summary.position:,} events are in the log. "
         f"The rules refused {len(refused)}: {reasons}."
     )
+
+
+@dataclass(frozen=True)
+class _People:
+    """Who may come in, each with their secret."""
+
+    admin: tuple[str, str]
+    organizer: tuple[str, str]
+    gate: str
+    dashboard: str
+
+
+def _let_in(turnstile: Turnstile) -> _People:
+    """An admin, the organizer, a gate's key and a dashboard's, all of them new."""
+    organizer_id, event_id = NAMES.id("organizer", ORGANIZER), NAMES.id("event", FESTIVAL)
+    admin = ("admin@example.org", secrets.token_urlsafe(12))
+    organizer = ("organizer@example.org", secrets.token_urlsafe(12))
+    accounts.create(turnstile.access, *admin, identity.ADMIN)
+    accounts.create(turnstile.access, *organizer, identity.ORGANIZER, organizer_id)
+    with turnstile.access.changing() as connection:
+        make = partial(api_keys.create, connection, created_by="demo", subject_id=organizer_id)
+        _, gate = make(name="Gate", role=identity.GATE, event_ids=[event_id])
+        _, dashboard = make(name="Dashboard", role=identity.SERVICE, scopes=["stats:read"])
+    return _People(admin, organizer, gate, dashboard)
 
 
 def _until(stop: threading.Event, holds: Callable[[], bool]) -> bool:
@@ -179,7 +207,7 @@ def _answers(turnstile: Turnstile) -> bool:
     return True
 
 
-def _print_welcome(settings: Settings) -> None:
+def _print_welcome(settings: Settings, people: _People) -> None:
     where = f"http://{settings.host}:{settings.port}"
     ticket_id, event_id = NAMES.id("ticket", STORY), NAMES.id("event", FESTIVAL)
     attempt = f"""{{"event_id": "{event_id}",
@@ -190,16 +218,25 @@ def _print_welcome(settings: Settings) -> None:
 [bold green]Heron Meadow is open.[/] Web, projector, reactor and jobs run here.
 
 [bold]Open[/]
-  {where}/docs                    the interface, described
-  {where}/api/v1/events/summary   how the events sell
-  {where}/stats                   what happens at the gates
+  {where}/docs            the interface, described
+  {where}/api/v1/events   what is on
 
-[bold]Try, in a second terminal[/]"""
+[bold]Who may come in[/], until the demo ends"""
     )
-    _print_command("How do the events sell?", f"curl -s {where}/api/v1/events/summary -w '\\n'")
+    for role, (address, password) in (("admin", people.admin), ("organizer", people.organizer)):
+        out.print(f"  {role:9}  {address}  password {password}", markup=False)
+    out.print(f"  {'gate':9}  key {people.gate}", markup=False)
+    out.print(f"  {'dashboard':9}  key {people.dashboard}", markup=False)
+    out.print("\n[bold]Try, in a second terminal[/]")
+    _print_command(
+        "How do the events sell?",
+        f"curl -s {where}/api/v1/events/summary -w '\\n'",
+        f"-H 'Authorization: Bearer {people.dashboard}'",
+    )
     _print_command(
         "Let Tomasz in. Paste it twice: nobody comes in twice on one ticket.",
         f"curl -s {where}/api/v1/checkins -w '\\n'",
+        f"-H 'Authorization: Bearer {people.gate}'",
         "-H 'Content-Type: application/json'",
         f"-d '{attempt}'",
     )

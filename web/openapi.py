@@ -25,6 +25,10 @@ to be able to ask again: the same key and body get the stored answer.
 **Queries** are answered from read models, which follow the log within milliseconds. Send a
 command's `Turnstile-Position` with a query, and it is answered from a state that has seen it.
 
+**Callers** send `Authorization: Bearer` with the access token of a person (`/api/v1/auth/login`) or
+with the API key of a gate or a service; a key may also come as `X-API-Key`. What each may do is
+refused with 401 (nobody is known so) or 403 (known, but this is not theirs).
+
 **Refusals** are problem documents (RFC 9457); `type` ends in the name of the rule that said no.
 Ids are UUIDs, times RFC 3339 in UTC, money decimal strings beside a currency. Lists have `items`
 and `next`, which is the `after` of the next page.
@@ -45,11 +49,6 @@ PARAMETERS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "Turnstile-Position",
         "Answer from a state that has seen this position of the log.",
         {"type": "integer", "minimum": 0},
-    ),
-    "ACTOR": (
-        "X-Actor",
-        "Who is asking; recorded with every event.",
-        {"type": "string", "maxLength": 128, "default": "anonymous"},
     ),
     "REQUEST_ID": (
         "X-Request-ID",
@@ -100,8 +99,11 @@ def describe(app: Flask) -> Api:
             "openapi_version": "3.1.0",
             "info": {"description": DESCRIPTION.strip()},
             "servers": [{"url": "/"}],
+            "security": [{}, {"bearer": []}],
         },
     )
+    bearer = {"type": "http", "scheme": "bearer", "description": "An access token or an API key."}
+    api.spec.components.security_scheme("bearer", bearer)
     for reference, (name, said, schema) in PARAMETERS.items():
         parameter = {"name": name, "description": said, "required": False, "schema": schema}
         api.spec.components.parameter(reference, "header", parameter, lazy=True)

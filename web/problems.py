@@ -12,6 +12,7 @@ from sqlalchemy.exc import DataError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from application.access.identity import Unauthorized
 from application.store.group_commit import StoreUnavailable
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Stale
 from projections.paging import BadCursor
@@ -25,6 +26,7 @@ REPLAYED = ("Idempotent-Replayed", "true")
 
 STATUS_OF_KIND: dict[type[DomainError], int] = {
     Invalid: 422,
+    Unauthorized: 401,
     NotFound: 404,
     Forbidden: 403,
     Conflict: 409,
@@ -145,8 +147,9 @@ def _request_id() -> str:
 
 
 def _refused(error: DomainError) -> Response:
-    headers = dict([REPLAYED]) if error.replayed else None
-    return problem(status_of(error), error.rule(), error.title, error.detail, headers=headers)
+    status = status_of(error)
+    headers = {401: _BEARER}.get(status, {}) | (dict([REPLAYED]) if error.replayed else {})
+    return problem(status, error.rule(), error.title, error.detail, headers=headers)
 
 
 def _invalid_fields(error: InvalidFields) -> Response:
@@ -246,4 +249,5 @@ def _status_of_class(cls: type[DomainError]) -> int | None:
     return next((status for kind, status in STATUS_OF_KIND.items() if issubclass(cls, kind)), None)
 
 
+_BEARER = {"WWW-Authenticate": "Bearer"}
 _RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}

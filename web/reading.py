@@ -18,6 +18,7 @@ from domain.errors import NotFound
 from projections.engine.read_model import ReadModel
 from web.current import turnstile
 from web.encoding import json_response
+from web.permissions import permit_query
 from web.problems import BadRequest, NotCaughtUp, ReplicaUnavailable
 
 WAIT_SECONDS = 2.0
@@ -70,8 +71,10 @@ def _answering(
     names: list[str], engine_of: Callable[[], Engine]
 ) -> Callable[[Callable[..., Any]], View]:
     def decorator(view: Callable[..., Any]) -> View:
+        narrows = hasattr(view, "narrows")
+
         @wraps(view)
-        def wrapper(*args: Any, **kwargs: Any) -> Response:
+        def wrapper(**ids: Any) -> Response:
             engine, wanted = engine_of(), _wanted_position()
 
             def ask() -> tuple[int, Any]:
@@ -82,7 +85,9 @@ def _answering(
                     if wanted is not None:
                         # Behind one address there may be several replicas.
                         _require_reached(position >= wanted, wanted)
-                    return position, view(connection, *args, **kwargs)
+                    if not narrows:
+                        permit_query(connection, ids)
+                    return position, view(connection, **ids)
 
             position, shown = _patiently(ask) if engine is not turnstile().engine else ask()
             response = json_response(shown)

@@ -286,6 +286,8 @@ class Executor:
         outcome: Outcome
         before = len(batch.entries)
         try:
+            if command.permit is not None:
+                command.permit(work)
             shown = command.decide(work, **command.arguments)
             outcome = shown if isinstance(shown, DomainError) else Answer(command.present(shown), 0)
             batch.accept(work, command.context.metadata())

@@ -21,6 +21,7 @@ from application.store.writes import Writes
 CHANNEL = "turnstile"
 LOG = "log"
 READ_MODELS = "read_models"
+ACCESS = "access"
 RECONNECT_SECONDS = 1.0
 
 logger = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ class Signals:
         self._listener: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = threading.Event()
-        self.bells = {LOG: Bell(), READ_MODELS: Bell()}
+        self.bells = {name: Bell() for name in (LOG, READ_MODELS, ACCESS)}
 
     def announce(self, writes: Writes, bell: str) -> None:
         """Ring `bell` in all processes once the transaction of these writes commits."""
@@ -81,6 +82,11 @@ class Signals:
             if remaining <= 0:
                 return False
             self.bells[bell].wait(heard, min(poll, remaining))
+
+    def heard(self, bell: str) -> int:
+        """How often `bell` has rung: another number later says that something has changed."""
+        self._listen()
+        return self.bells[bell].heard()
 
     def wait(self, bell: str, heard: int, timeout: float) -> None:
         """Wait for `bell` to ring after `heard`, at most `timeout` seconds."""

@@ -94,6 +94,9 @@ class Command:
     raises leaves no trace; an error that it returns is reported as well, but what was saved
     before stays: evidence of the attempt.
 
+    `permit` raises `Forbidden` unless the caller may do this, under the same lock: what it looks
+    at cannot change before the command is decided.
+
     `makes` is an id that was made for this command, so that nothing need be looked up.
     `expected_version` is the version of `target` that the caller acted on. `present` makes the
     answer's body, at once, because the aggregate lives on in the cache.
@@ -107,6 +110,7 @@ class Command:
     target: UUID | None = None
     expected_version: int | None = None
     makes: UUID | None = None
+    permit: "Callable[[Work], None] | None" = None
 
     @property
     def name(self) -> str:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from projections.orders import ORDERS
 from projections.tickets import TICKETS
+from tests.keys import bearer
 
 Json = dict[str, Any]
 
@@ -124,11 +125,12 @@ class Stage:
 class Caller:
     """Sends a request until it is answered: the same again after a failure, under the same key."""
 
-    def __init__(self, port: int, name: str, chance: random.Random) -> None:
+    def __init__(self, port: int, key: str, name: str, chance: random.Random) -> None:
         self.name = name
         self.chance = chance
         self.account = Account()
         self._port = port
+        self._credentials = bearer(key)
         self._sent = 0
         self._connection = self._new_connection()
 
@@ -214,14 +216,14 @@ class Caller:
     def _send(
         self, method: str, path: str, body: Json | None, headers: dict[str, str]
     ) -> tuple[int, Json]:
-        self._connection.request(method, path, _encoded(body), headers)
+        self._connection.request(method, path, _encoded(body), self._credentials | headers)
         response = self._connection.getresponse()
         return response.status, json.loads(response.read())
 
     def _send_and_leave(self, path: str, body: Json, headers: dict[str, str]) -> None:
         """As a client does whose network went away: whether it was heard, nobody knows."""
         with suppress(OSError, HTTPException):
-            self._connection.request("POST", path, _encoded(body), headers)
+            self._connection.request("POST", path, _encoded(body), self._credentials | headers)
         self._start_over()
 
     def _start_over(self) -> None:
@@ -236,9 +238,9 @@ def _encoded(body: Json | None) -> bytes | None:
     return None if body is None else json.dumps(body).encode()
 
 
-def open_doors(port: int) -> Stage:
+def open_doors(port: int, key: str) -> Stage:
     """Put events on sale and register customers, before anything fails."""
-    caller = Caller(port, "organizer", random.Random(0))
+    caller = Caller(port, key, "organizer", random.Random(0))
     try:
         events = [caller.make("/api/v1/events", event) for event in EVENTS]
         for event in events:
@@ -323,13 +325,14 @@ def rebuild(caller: Caller) -> None:
 class Load:
     """Several clients at once, of whom one looks, and an operator, until told to stop."""
 
-    def __init__(self, port: int, stage: Stage, seed: int, clients: int) -> None:
+    def __init__(self, port: int, key: str, stage: Stage, seed: int, clients: int) -> None:
         self._stopped = threading.Event()
         self._threads = ThreadPoolExecutor(clients + 1)
         buyers = [
-            Caller(port, f"client-{number}", _chance(seed, number)) for number in range(clients)
+            Caller(port, key, f"client-{number}", _chance(seed, number))
+            for number in range(clients)
         ]
-        operator = Caller(port, "operator", _chance(seed, clients))
+        operator = Caller(port, key, "operator", _chance(seed, clients))
         self._busy = [
             *(
                 self._keep(Client(stage, buyer, looks=buyer is buyers[0]).shop, buyer, THINKS)

@@ -21,6 +21,7 @@ from tests.crash.checks import Faults
 from tests.crash.deployment import Deployment, deployed
 from tests.crash.faults import FAULTS
 from tests.crash.load import Account, Load, open_doors
+from tests.keys import service_key
 from tests.workers.festival import box_office
 from tests.workers.processes import Client
 
@@ -80,7 +81,9 @@ def crash(seed: int, seconds: float, say: Say = print) -> Report:
     """Torment a new box office for so many seconds, let it recover, and examine it."""
     chance = random.Random(seed)
     with deployed() as box:
-        load = Load(box.port, open_doors(box.port), seed, CLIENTS)
+        with box_office(box.url) as turnstile:
+            key = service_key(turnstile)
+        load = Load(box.port, key, open_doors(box.port, key), seed, CLIENTS)
         try:
             injected = list(_torment(box, chance, time.monotonic() + seconds, say))
         finally:

@@ -17,6 +17,7 @@ from application.settings import Settings
 from projections.engine.projector import Projector
 from projections.event_summaries import upcoming
 from tests.e2e.festival import EVENT, RECORD, SOURCE, expected, type_reference
+from tests.keys import service_key
 from web.app import create_app
 from web.current import EXTENSION
 
@@ -50,7 +51,9 @@ def festival(database_url: str) -> Iterator[FlaskClient]:
     import_record(database_url)
     box_office = compose(Settings(database_url=database_url))
     Projector(box_office).catch_up()
-    yield create_app(box_office).test_client()
+    client = create_app(box_office).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {service_key(box_office)}"
+    yield client
     box_office.close()
 
 

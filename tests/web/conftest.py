@@ -13,6 +13,7 @@ from application.composition import Turnstile, compose
 from application.settings import Settings
 from projections.engine.projector import Projector
 from tests import services
+from tests.keys import bearer, service_key
 from web.app import create_app
 
 Json = dict[str, Any]
@@ -36,15 +37,20 @@ EVENT: Json = {
 
 
 class BoxOffice:
-    """Sends requests, and holds every answer to what is documented."""
+    """Sends requests, and holds every answer to what is documented.
 
-    def __init__(self, turnstile: Turnstile) -> None:
+    They come from a service that may do everything, unless other `credentials` are given.
+    """
+
+    def __init__(self, turnstile: Turnstile, credentials: dict[str, str] | None = None) -> None:
         self.turnstile = turnstile
         self.app: Flask = create_app(turnstile)
         self.client = self.app.test_client()
+        self.credentials = bearer(service_key(turnstile)) if credentials is None else credentials
 
-    def send(self, method: str, path: str, **request: Any) -> Any:
-        response: Any = self.client.open(path, method=method, **request)
+    def send(self, method: str, path: str, headers: Any = None, **request: Any) -> Any:
+        named = {**self.credentials, **(headers or {})}
+        response: Any = self.client.open(path, method=method, headers=named, **request)
         assert response.headers["X-Request-ID"]
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Server"] == "turnstile"

@@ -77,6 +77,19 @@ GET /api/v1/projections
 GET /api/v1/projections/{name}
 """
 OTHERS = """
+POST /api/v1/auth/register
+POST /api/v1/auth/login
+POST /api/v1/auth/refresh
+POST /api/v1/auth/logout
+POST /api/v1/auth/password
+GET /api/v1/auth/me
+POST /api/v1/accounts
+GET /api/v1/accounts
+POST /api/v1/accounts/{account_id}/disable
+POST /api/v1/accounts/{account_id}/enable
+POST /api/v1/api-keys
+GET /api/v1/api-keys
+POST /api/v1/api-keys/{key_id}/revoke
 POST /api/v1/projections/{name}/rebuild
 POST /api/v1/projections/{name}/retry
 GET /health/live

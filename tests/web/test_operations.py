@@ -8,6 +8,7 @@ import pytest
 import migrations
 from application.composition import compose
 from application.settings import Settings
+from tests.keys import bearer
 from tests.web.conftest import BoxOffice
 from web import wsgi
 
@@ -21,7 +22,7 @@ def test_it_is_alive_and_ready(office: BoxOffice):
 
 def test_it_is_not_ready_before_the_migrations(database_url: str):
     turnstile = compose(Settings(database_url=database_url))
-    problem = BoxOffice(turnstile).get("/health/ready", 503, caught_up=False)
+    problem = BoxOffice(turnstile, {}).get("/health/ready", 503, caught_up=False)
     assert problem["checks"]["database"]["status"] == "error"
     turnstile.close()
 
@@ -29,7 +30,7 @@ def test_it_is_not_ready_before_the_migrations(database_url: str):
 def test_it_is_not_ready_without_its_database(tmp_path: Path):
     url = f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}"
     turnstile = compose(Settings(database_url=url))
-    office = BoxOffice(turnstile)
+    office = BoxOffice(turnstile, {})
     response = office.send("GET", "/health/ready")
     assert response.status_code == 503
     assert str(tmp_path) not in response.text
@@ -70,8 +71,9 @@ def test_parked_streams_are_among_the_metrics_of_several_processes(
 
 
 def test_metrics_of_the_process_are_exposed_without_its_database(database_url: str):
-    turnstile = compose(Settings(database_url=database_url))
-    metrics = BoxOffice(turnstile).send("GET", "/metrics")
+    turnstile = compose(Settings(database_url=database_url, metrics_token="for-Prometheus"))
+    office = BoxOffice(turnstile, bearer("for-Prometheus"))
+    metrics = office.send("GET", "/metrics")
     turnstile.close()
     assert metrics.status_code == 200
     assert "turnstile_http_seconds" in metrics.text

@@ -320,7 +320,7 @@ def test_when_the_primary_goes_down_queries_go_on(
 ):
     nobody_there = make_url(settings.database_url).set(port=1).render_as_string()
     turnstile = compose(replace(settings, database_url=nobody_there))
-    office = BoxOffice(turnstile)
+    office = BoxOffice(turnstile, replicated.credentials)
     assert seen(office, f"/api/v1/orders/{order['id']}", order).json["status"] == "paid"
     ada = {"name": "Ada Lovelace", "email": "ada@example.org", "country": "GB"}
     assert office.send("POST", "/api/v1/customers", json=ada).status_code == 503

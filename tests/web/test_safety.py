@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.keys import bearer, service_key
 from tests.web.conftest import EVENT, BoxOffice
 
 CUSTOMER = {"name": "Ada", "email": "ada@example.org"}
@@ -53,7 +54,7 @@ def test_every_field_counts_for_being_the_same_request(office: BoxOffice, other:
 def test_a_key_belongs_to_an_actor_and_a_path(office: BoxOffice):
     headers = key()
     first = office.send("POST", "/api/v1/customers", json=CUSTOMER, headers=headers)
-    mine = headers | {"X-Actor": "grace"}
+    mine = headers | bearer(service_key(office.turnstile))
     assert (
         office.send("POST", "/api/v1/customers", json=CUSTOMER, headers=mine).json["id"]
         != first.json["id"]

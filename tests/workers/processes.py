@@ -16,6 +16,8 @@ from typing import IO, Any, TypeVar
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from tests.keys import bearer
+
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 60.0
 """Seconds after which something that should have happened has not; the machine may be busy."""
@@ -110,13 +112,14 @@ class Client:
     """Speaks JSON to a server of ours."""
 
     port: int
+    key: str = ""
 
     def get(self, path: str, **headers: str) -> Any:
-        return self._send(Request(self._url(path), headers=headers))
+        return self._send(Request(self._url(path), headers=self._credentials() | headers))
 
     def post(self, path: str, body: Any = None) -> Any:
         data = json.dumps(body if body is not None else {}).encode()
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **self._credentials()}
         return self._send(Request(self._url(path), data, headers))
 
     def answers(self, path: str, **headers: str) -> Any:
@@ -129,6 +132,9 @@ class Client:
         except OSError:
             pass
         return None
+
+    def _credentials(self) -> dict[str, str]:
+        return bearer(self.key) if self.key else {}
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"

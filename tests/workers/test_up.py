@@ -18,6 +18,7 @@ from projections import open_holds
 from projections.engine.projector import Projector
 from projections.event_summaries import EVENT_SUMMARIES
 from projections.open_holds import OPEN_HOLDS
+from tests.keys import service_key
 from tests.workers.festival import box_office, reached
 from tests.workers.processes import PATIENCE, Client, Running, eventually, free_port
 from tests.workers.processes import turnstile as process
@@ -41,10 +42,12 @@ EVENT = {
 CUSTOMER = {"name": "Anna Lind", "email": "anna@example.org"}
 
 
-def ready(port: int) -> Client:
+def ready(port: int, url: str) -> Client:
+    """Who may do everything there, once it is ready."""
     client = Client(port)
     eventually(lambda: client.answers("/health/ready"), pause=0.1)
-    return client
+    with box_office(url) as turnstile:
+        return Client(port, service_key(turnstile))
 
 
 def order_tickets(client: Client) -> Any:
@@ -82,7 +85,7 @@ def require_clean_end(running: Running) -> None:
 def test_up_on_sqlite_sells_and_expires_holds_in_one_process(sqlite_url: str) -> None:
     port = free_port()
     with process("up", "--port", str(port), url=sqlite_url, HOLD_MINUTES="0") as running:
-        client = ready(port)
+        client = ready(port, sqlite_url)
         order = order_tickets(client)
         assert order["status"] == "placed"
         eventually(lambda: seen(client, order)["status"] == "expired", pause=0.1)
@@ -93,25 +96,25 @@ def test_up_on_sqlite_sells_and_expires_holds_in_one_process(sqlite_url: str) ->
 def test_up_on_sqlite_goes_on_after_it_was_killed(sqlite_url: str) -> None:
     port = free_port()
     with process("up", "--port", str(port), url=sqlite_url) as running:
-        client = ready(port)
+        client = ready(port, sqlite_url)
         order = order_tickets(client)
         running.end(signal.SIGKILL)
     with process("up", "--port", str(port), url=sqlite_url) as running:
-        assert seen(ready(port), order)["status"] == "placed"
+        assert seen(ready(port, sqlite_url), order)["status"] == "placed"
         require_clean_end(running)
 
 
 def test_up_on_postgresql_brings_back_the_parts_that_die(postgres_url: str, redis_url: str) -> None:
     port = free_port()
     with process("up", "--port", str(port), url=postgres_url, REDIS_URL=redis_url) as running:
-        client = ready(port)
+        client = ready(port, postgres_url)
         buy(client)
         assert set(running.parts()) == {"serve", "project", "react", "work"}
         for part in ("serve", "project"):
             killed = running.parts()[part]
             os.kill(killed, signal.SIGKILL)
             wait_until_replaced(running, part, killed)
-        buy(ready(port))
+        buy(ready(port, postgres_url))
         os.kill(running.parts()["react"], signal.SIGSTOP)  # it will not hear that it should end
         require_clean_end(running)
         assert "Traceback" not in running.said
@@ -124,7 +127,7 @@ def wait_until_replaced(running: Running, part: str, killed: int) -> None:
 def test_parts_end_with_a_supervisor_that_was_killed(postgres_url: str, redis_url: str) -> None:
     port = free_port()
     with process("up", "--port", str(port), url=postgres_url, REDIS_URL=redis_url) as running:
-        client = ready(port)
+        client = ready(port, postgres_url)
         assert not running.leaves_nobody
         assert running.end(signal.SIGKILL) == -signal.SIGKILL
         eventually(lambda: running.leaves_nobody, patience=2 * GRACE)

@@ -2,6 +2,8 @@
 
 from web.blueprint import Blueprint
 from web.routes import (
+    accounts,
+    api_keys,
     checkins,
     customers,
     events,
@@ -26,5 +28,7 @@ ROUTES: tuple[Blueprint, ...] = (
     figures.blueprint,
     log.blueprint,
     projections.blueprint,
+    accounts.blueprint,
+    api_keys.blueprint,
     health.blueprint,
 )

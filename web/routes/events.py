@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from application import events
 from application.presenting import show_event
+from domain.errors import NotFound
 from domain.event import Details, Terms
 from domain.ids import uuid7
 from projections import catalogue, event_summaries, sales_by_day
@@ -16,7 +17,9 @@ from projections.catalogue import CATALOGUE
 from projections.event_summaries import EVENT_SUMMARIES
 from projections.sales_by_day import SALES_BY_DAY
 from web.blueprint import Blueprint
+from web.caller import caller
 from web.commands import change, create
+from web.permissions import narrow_to_own_drafts, sees_drafts
 from web.pricing import priced
 from web.reading import found, reads
 from web.schemas.common import Nothing
@@ -56,7 +59,7 @@ EXAMPLE = {
 def create_event(body: dict[str, Any]) -> Response:
     """Make an event, as a draft"""
     kinds = body.pop("ticket_types", ())
-    body["organizer"].setdefault("id", uuid7())
+    body["organizer"].setdefault("id", caller().identity.organizer_id or uuid7())
     details = Details(**_renamed(body))
     offers = [(uuid7(), Terms(**priced(kind, details.currency))) for kind in kinds]
     new_id = uuid7()
@@ -117,7 +120,9 @@ def cancel_event(body: dict[str, Any], event_id: UUID) -> Response:
 @blueprint.asks(EventQuery)
 @blueprint.shows(EventPage)
 def list_events(connection: Connection, query: dict[str, Any]) -> Any:
-    """List events"""
+    """List events; drafts are listed for those who make them"""
+    if query.get("status") == "draft":
+        query = narrow_to_own_drafts(query)
     return catalogue.list_events(connection, **query)
 
 
@@ -126,7 +131,10 @@ def list_events(connection: Connection, query: dict[str, Any]) -> Any:
 @blueprint.records(CatalogueEvent)
 def get_event(connection: Connection, event_id: UUID) -> Any:
     """Look up an event with its ticket types"""
-    return found(catalogue.event(connection, event_id), "event", event_id)
+    event = found(catalogue.event(connection, event_id), "event", event_id)
+    if event["status"] == "draft" and not sees_drafts(event["organizer_id"]):
+        raise NotFound(f"There is no event {event_id}.")
+    return event
 
 
 @blueprint.get("/summary")

@@ -40,7 +40,7 @@ def get_stats(connection: Connection, query: dict[str, Any]) -> Any:
     """Count scans and transfers of one event, or of all"""
     if "event_id" in query:
         return _known(connection, query["event_id"])
-    return gate_statistics.totals(connection)
+    return gate_statistics.totals(connection, query.get("organizer_id"))
 
 
 @blueprint.get("/daily")

@@ -1,0 +1,132 @@
+"""Accounts of people: made, looked up by their password, disabled."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from application.access import passwords
+from application.access.access import Access
+from application.access.identity import ATTENDEE, OF_PEOPLE, ORGANIZER, Identity, Unauthorized
+from application.access.tables import accounts, sessions
+from domain.errors import Conflict, Invalid, NotFound
+from domain.ids import uuid7
+
+
+class EmailTaken(Conflict):
+    title = "There is an account with this e-mail address"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A person who may log in; see `Identity` for `subject_id`."""
+
+    id: UUID
+    email: str
+    role: str
+    subject_id: UUID | None
+    disabled: bool
+    created_at: datetime
+
+    def identity(self) -> Identity:
+        """Who its owner is to the rules."""
+        return Identity(self.role, self.id, self.subject_id)
+
+
+def normal(email: str) -> str:
+    """The e-mail address as accounts compare it: whoever has one is one, however it is typed."""
+    return email.strip().casefold()
+
+
+def create(
+    access: Access, email: str, password: str, role: str, subject_id: UUID | None = None
+) -> Account:
+    """A new account; an organizer without `subject_id` becomes a new organizer.
+
+    Raises `EmailTaken`, `WeakPassword`, and `Invalid` for an attendee who is no customer.
+    """
+    if role not in OF_PEOPLE:
+        raise Invalid(f"A role is one of {', '.join(OF_PEOPLE)}.")
+    if role == ATTENDEE and subject_id is None:
+        raise Invalid("An attendee is a customer: say which.")
+    passwords.require_strong(password, email)
+    account = Account(
+        id=uuid7(),
+        email=normal(email),
+        role=role,
+        subject_id=uuid7() if role == ORGANIZER and subject_id is None else subject_id,
+        disabled=False,
+        created_at=datetime.now(UTC),
+    )
+    hashed = passwords.hash_of(password)
+    with access.changing() as connection:
+        try:
+            connection.execute(insert(accounts).values(**vars(account), password_hash=hashed))
+        except IntegrityError:
+            raise EmailTaken from None
+    return account
+
+
+def require_acceptable(access: Access, email: str, password: str) -> None:
+    """Raise `WeakPassword` or `EmailTaken` before anything is made for the account."""
+    passwords.require_strong(password, email)
+    if _row(access, accounts.c.email == normal(email)) is not None:
+        raise EmailTaken
+
+
+def log_in(access: Access, email: str, password: str) -> Account:
+    """The account with this e-mail address and password.
+
+    Raises `Unauthorized`, whichever of them is wrong, after the same time.
+    """
+    row = _row(access, accounts.c.email == normal(email))
+    right = passwords.is_right(password, row.password_hash if row else None)
+    if row is None or not right or row.disabled:
+        raise Unauthorized("The e-mail address or the password is wrong.")
+    return _account(row)
+
+
+def change_password(access: Access, account_id: UUID, current: str, new: str) -> Account:
+    """Give the account another password, and end all its sessions; raises `Unauthorized`."""
+    row = _row(access, accounts.c.id == account_id)
+    if row is None or not passwords.is_right(current, row.password_hash):
+        raise Unauthorized("The current password is wrong.")
+    passwords.require_strong(new, row.email)
+    hashed = passwords.hash_of(new)
+    with access.changing() as connection:
+        mine = accounts.c.id == account_id
+        connection.execute(update(accounts).where(mine).values(password_hash=hashed))
+        connection.execute(delete(sessions).where(sessions.c.account_id == account_id))
+    return _account(row)
+
+
+def disable(connection: Connection, account_id: UUID, disabled: bool = True) -> Account:
+    """Let its owner in no more, or again; raises `NotFound`."""
+    found = get(connection, account_id)
+    connection.execute(
+        update(accounts).where(accounts.c.id == account_id).values(disabled=disabled)
+    )
+    if disabled:
+        connection.execute(delete(sessions).where(sessions.c.account_id == account_id))
+    return Account(**{**vars(found), "disabled": disabled})
+
+
+def get(connection: Connection, account_id: UUID) -> Account:
+    """Raises `NotFound`."""
+    row = connection.execute(select(accounts).where(accounts.c.id == account_id)).first()
+    if row is None:
+        raise NotFound(f"There is no account {account_id}.")
+    return _account(row)
+
+
+def _row(access: Access, condition: ColumnElement[bool]) -> Any:
+    """The connection goes back at once: hashing a password takes long."""
+    with access.engine.connect() as connection:
+        return connection.execute(select(accounts).where(condition)).first()
+
+
+def _account(row: Any) -> Account:
+    return Account(**{name: getattr(row, name) for name in Account.__dataclass_fields__})
