@@ -122,7 +122,7 @@ class BoxOffice:
         view: Any = self.app.view_functions[endpoint]
         documented = getattr(view, "_apidoc", {}).get("response", {}).get("responses", {})
         if documented:
-            schema = documented[response.status_code][0]["schema"]
+            schema = documented[response.status_code][0].get("schema")
             if isinstance(schema, Schema) and not schema.fields.get("as_of"):
                 schema.load(response.json, unknown="raise")
 

@@ -1,0 +1,383 @@
+"""Coming in: registration, log-in, tokens, log-out, passwords, accounts and API keys."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+from sqlalchemy import text
+
+from application.access import access as remembering
+from application.access import accounts, api_keys
+from application.access.identity import SERVICE
+from application.composition import compose
+from application.store.signals import ACCESS
+from tests.keys import bearer
+from tests.web.conftest import BoxOffice, Json
+from web.tokens import ACCESS_LIFETIME
+
+PASSWORD = "correct horse battery"
+ME = "/api/v1/auth/me"
+
+
+@pytest.fixture
+def anybody(office: BoxOffice) -> BoxOffice:
+    """The same box office without credentials."""
+    return BoxOffice(office.turnstile, {})
+
+
+def registration(**changes: str) -> Json:
+    return {
+        "email": f"Ada-{uuid4()}@Example.org",
+        "password": PASSWORD,
+        "name": "Ada Lovelace",
+        "country": "GB",
+    } | changes
+
+
+def registered(anybody: BoxOffice) -> tuple[Json, Json]:
+    """What was sent to register, and the tokens."""
+    body = registration()
+    return body, anybody.post("/api/v1/auth/register", body, 201)
+
+
+def log_in(anybody: BoxOffice, body: Json, status: int = 200, **changes: str) -> Json:
+    return anybody.post(
+        "/api/v1/auth/login",
+        {"email": body["email"], "password": body["password"]} | changes,
+        status,
+    )
+
+
+def status_of(anybody: BoxOffice, token: str, path: str = ME) -> int:
+    return int(anybody.send("GET", path, headers=bearer(token)).status_code)
+
+
+def test_whoever_registers_is_a_customer_and_logged_in(anybody: BoxOffice, office: BoxOffice):
+    body, tokens = registered(anybody)
+    account = anybody.send("GET", ME, headers=bearer(tokens["access_token"])).json
+    assert account == tokens["account"]
+    assert account["role"] == "attendee"
+    assert account["email"] == body["email"].casefold()
+    assert tokens["token_type"] == "Bearer"
+    assert tokens["expires_in"] == ACCESS_LIFETIME.total_seconds()
+    customer = office.get(f"/api/v1/customers/{account['subject_id']}")
+    assert (customer["name"], customer["country"]) == ("Ada Lovelace", "GB")
+
+
+def test_an_address_has_one_account_however_it_is_typed(anybody: BoxOffice):
+    body, _ = registered(anybody)
+    again = anybody.post("/api/v1/auth/register", {**body, "email": body["email"].upper()}, 409)
+    assert again["type"] == "/problems/email-taken"
+    assert log_in(anybody, body, email=body["email"].upper())["access_token"]
+
+
+def test_a_registration_that_broke_off_is_finished_by_the_next(
+    anybody: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    body = registration()
+    monkeypatch.setattr("web.routes.accounts.accounts.create", _breaks)
+    assert anybody.send("POST", "/api/v1/auth/register", json=body).status_code == 500
+    monkeypatch.undo()
+    before = _customers(anybody)
+    anybody.post("/api/v1/auth/register", {**body, "name": "Ada King"}, 201)
+    assert _customers(anybody) == before
+
+
+def _breaks(*_: Any) -> Any:
+    raise RuntimeError("The process ends here.")
+
+
+def _customers(office: BoxOffice) -> int:
+    count = text("SELECT count(*) FROM events WHERE topic = 'Customer.Registered'")
+    with office.turnstile.engine.connect() as connection:
+        return int(connection.execute(count).scalar_one())
+
+
+@pytest.mark.parametrize("weak", ["short", "x" * 10, "abababababab", "y" * 201])
+def test_what_is_guessed_first_is_no_password(anybody: BoxOffice, weak: str):
+    body = registration(password=weak)
+    problem = anybody.post("/api/v1/auth/register", body, 422)
+    assert weak not in str(problem)
+
+
+def test_the_address_is_no_password(anybody: BoxOffice):
+    body = registration()
+    anybody.post("/api/v1/auth/register", {**body, "password": body["email"]}, 422)
+
+
+def test_who_gets_the_password_wrong_learns_nothing_of_the_account(anybody: BoxOffice):
+    body, _ = registered(anybody)
+    wrong = log_in(anybody, body, 401, password="not the password")
+    unknown = log_in(anybody, body, 401, email=f"{uuid4()}@example.org")
+    assert wrong.pop("request_id") != unknown.pop("request_id")
+    assert wrong == unknown
+
+
+def test_passwords_and_secrets_are_stored_only_as_hashes(anybody: BoxOffice, office: BoxOffice):
+    registered(anybody)
+    secret = _key(office)
+    with office.turnstile.engine.connect() as connection:
+        people = connection.execute(text("SELECT * FROM accounts")).all()
+        keys = connection.execute(text("SELECT * FROM api_keys")).all()
+    assert PASSWORD not in str(people)
+    assert all(row.password_hash.startswith("$argon2id$") for row in people)
+    assert secret.removeprefix(api_keys.PREFIX) not in str(keys)
+
+
+def test_logging_out_ends_the_session_and_no_other(anybody: BoxOffice):
+    body, first = registered(anybody)
+    second = log_in(anybody, body)
+    assert status_of(anybody, first["access_token"]) == 200
+    out = anybody.send("POST", "/api/v1/auth/logout", headers=bearer(first["access_token"]))
+    assert out.status_code == 204
+    assert status_of(anybody, first["access_token"]) == 401
+    refresh = {"refresh_token": first["refresh_token"]}
+    anybody.post("/api/v1/auth/refresh", refresh, 401)
+    assert status_of(anybody, second["access_token"]) == 200
+
+
+def test_a_log_out_is_heard_by_other_processes(
+    anybody: BoxOffice, office: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    """By the bell on PostgreSQL; SQLite, which is for one process, has to wait."""
+    remembered = 0.3 if office.turnstile.settings.embedded else 600
+    monkeypatch.setattr(remembering, "REMEMBER_SECONDS", remembered)
+    other_process = compose(office.turnstile.settings)
+    other = BoxOffice(other_process, {})
+    _, tokens = registered(anybody)
+    token = tokens["access_token"]
+    assert status_of(other, token) == 200
+    anybody.send("POST", "/api/v1/auth/logout", headers=bearer(token))
+    assert other_process.signals.wait_until(ACCESS, lambda: status_of(other, token) == 401, 10)
+    other_process.close()
+
+
+def test_a_refresh_token_is_good_once_and_a_second_time_ends_the_session(anybody: BoxOffice):
+    _, first = registered(anybody)
+    second = anybody.post("/api/v1/auth/refresh", {"refresh_token": first["refresh_token"]})
+    assert status_of(anybody, second["access_token"]) == 200
+    third = anybody.post("/api/v1/auth/refresh", {"refresh_token": second["refresh_token"]})
+    anybody.post("/api/v1/auth/refresh", {"refresh_token": second["refresh_token"]}, 401)
+    anybody.post("/api/v1/auth/refresh", {"refresh_token": third["refresh_token"]}, 401)
+    assert status_of(anybody, third["access_token"]) == 401
+
+
+def test_another_password_ends_all_sessions(anybody: BoxOffice):
+    body, first = registered(anybody)
+    second = log_in(anybody, body)
+    change = {"current_password": PASSWORD, "new_password": "another horse battery"}
+    wrong = {**change, "current_password": "not the password"}
+    headers = bearer(first["access_token"])
+    assert (
+        anybody.send("POST", "/api/v1/auth/password", json=wrong, headers=headers).status_code
+        == 401
+    )
+    changed = anybody.send("POST", "/api/v1/auth/password", json=change, headers=headers)
+    assert changed.status_code == 200
+    for old in (first, second):
+        assert status_of(anybody, old["access_token"]) == 401
+    assert status_of(anybody, changed.json["access_token"]) == 200
+    log_in(anybody, body, 401)
+    assert log_in(anybody, body, password="another horse battery")["access_token"]
+
+
+def test_a_disabled_account_is_out_at_once_and_in_again_when_enabled(
+    anybody: BoxOffice, office: BoxOffice
+):
+    body, tokens = registered(anybody)
+    admin = _admin(office)
+    path = f"/api/v1/accounts/{tokens['account']['id']}"
+    assert admin.post(f"{path}/disable")["disabled"] is True
+    assert status_of(anybody, tokens["access_token"]) == 401
+    log_in(anybody, body, 401)
+    assert admin.post(f"{path}/enable")["disabled"] is False
+    assert log_in(anybody, body)["account"]["disabled"] is False
+
+
+def test_an_admin_makes_accounts_and_lists_them(anybody: BoxOffice, office: BoxOffice):
+    admin, body = _admin(office), registration()
+    new = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    made = admin.post("/api/v1/accounts", new, 201)
+    assert made["subject_id"]
+    assert made in _all_items(admin, "/api/v1/accounts")
+    assert log_in(anybody, body)["account"] == made
+    admin.post("/api/v1/accounts", new | {"email": "z@example.org", "role": "attendee"}, 422)
+
+
+def test_an_organizer_makes_keys_for_own_events_only(anybody: BoxOffice, office: BoxOffice):
+    admin, body = _admin(office), registration()
+    account = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    subject_id = admin.post("/api/v1/accounts", account, 201)["subject_id"]
+    olga = BoxOffice(office.turnstile, bearer(log_in(anybody, body)["access_token"]))
+    event = olga.event()
+    assert event["organizer_id"] == subject_id
+    key = {"name": "North gate", "role": "gate", "event_ids": [event["id"]]}
+    made = olga.post("/api/v1/api-keys", key, 201)
+    assert made["subject_id"] == subject_id
+    listed = {name: value for name, value in made.items() if name != "secret"}
+    assert _all_items(olga, "/api/v1/api-keys") == [listed]
+    gate = BoxOffice(office.turnstile, {"X-API-Key": made["secret"]})
+    assert gate.scan(event, secret="forged")["reason"] == "invalid"
+    others = office.event()
+    olga.post("/api/v1/api-keys", key | {"event_ids": [others["id"]]}, 403)
+    olga.post("/api/v1/api-keys", key | {"organizer_id": str(uuid4())}, 403)
+    of_all = admin.post("/api/v1/api-keys", key, 201)
+    olga.post(f"/api/v1/api-keys/{of_all['id']}/revoke", {}, 404)
+    assert olga.post(f"/api/v1/api-keys/{made['id']}/revoke")["revoked_at"]
+    assert gate.send("POST", "/api/v1/checkins", json={}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"role": "gate", "event_ids": []},
+        {"role": "service", "scopes": []},
+        {"role": "service", "scopes": ["everything"]},
+        {"role": "admin", "scopes": ["stats:read"]},
+        {"role": "service", "scopes": ["stats:read"], "expires_at": "2020-01-01T00:00:00Z"},
+        {"role": "service", "scopes": ["stats:read"], "event_ids": [str(uuid4())]},
+    ],
+)
+def test_a_key_must_make_sense(office: BoxOffice, wrong: Json):
+    status = 404 if wrong.get("event_ids") else 422
+    _admin(office).post("/api/v1/api-keys", {"name": "Odd", **wrong}, status)
+
+
+def test_a_key_ends_when_it_was_made_to(anybody: BoxOffice, office: BoxOffice):
+    ends = datetime.now(UTC) + timedelta(seconds=0.4)
+    secret = _key(office, expires_at=ends)
+    assert status_of(anybody, secret, "/stats") == 200
+    while datetime.now(UTC) <= ends:
+        pass
+    assert status_of(anybody, secret, "/stats") == 401
+
+
+def test_a_revoked_key_is_out_at_once(anybody: BoxOffice, office: BoxOffice):
+    secret = _key(office)
+    assert status_of(anybody, secret, "/stats") == 200
+    with office.turnstile.access.changing() as connection:
+        api_keys.revoke(connection, api_keys.with_secret(connection, secret).id)
+    assert status_of(anybody, secret, "/stats") == 401
+
+
+def test_a_service_may_only_what_its_scopes_say(anybody: BoxOffice, office: BoxOffice):
+    secret = _key(office)
+    assert status_of(anybody, secret, "/api/v1/orders") == 403
+    assert status_of(anybody, secret, "/api/v1/log") == 403
+
+
+def test_an_attendee_orders_and_sees_own_orders_only(anybody: BoxOffice, office: BoxOffice):
+    event, stranger = office.event(), office.customer("Bob")
+    theirs = office.order(event, stranger)
+    _, tokens = registered(anybody)
+    ada = BoxOffice(office.turnstile, bearer(tokens["access_token"]))
+    me = {"id": tokens["account"]["subject_id"]}
+    order = ada.order(event, me)
+    assert [item["id"] for item in ada.get("/api/v1/orders")["items"]] == [order["id"]]
+    assert ada.get(f"/api/v1/orders/{order['id']}")["status"] == "placed"
+    ada.get(f"/api/v1/orders/{theirs['id']}", 403)
+    ada.get(f"/api/v1/orders/{uuid4()}", 404)
+    fact = office.get(f"/api/v1/orders/{order['id']}/history")["items"][0]
+    assert fact["who"] == f"attendee:{tokens['account']['id']}"
+
+
+def test_a_ticket_that_was_handed_over_is_no_longer_theirs(anybody: BoxOffice, office: BoxOffice):
+    _, tokens = registered(anybody)
+    ada = BoxOffice(office.turnstile, bearer(tokens["access_token"]))
+    ticket = office.ticket(office.event(), {"id": tokens["account"]["subject_id"]})
+    bob, eve = office.customer("Bob"), office.customer("Eve")
+    path = f"/api/v1/tickets/{ticket['id']}"
+    assert ada.get(path)["secret"]
+    ada.post(f"{path}/transfer", {"to_customer_id": bob["id"]})
+    ada.post(f"{path}/transfer", {"to_customer_id": eve["id"]}, 403)
+    ada.get(path, 403)
+
+
+def test_lists_narrow_down_to_an_organizers_own(anybody: BoxOffice, office: BoxOffice):
+    other_event, customer = office.event(title="Other"), office.customer()
+    office.sold(other_event, customer)
+    admin, body = _admin(office), registration()
+    account = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    admin.post("/api/v1/accounts", account, 201)
+    olga = BoxOffice(office.turnstile, bearer(log_in(anybody, body)["access_token"]))
+    event = olga.event(title="Own", capacity=1)
+    sold = olga.sold(event, customer)
+    assert [item["event_id"] for item in olga.get("/api/v1/events/summary")["items"]] == [
+        event["id"]
+    ]
+    low = olga.get("/api/v1/events/low-capacity")["items"]
+    assert [item["id"] for item in low] == [event["id"]]
+    assert [item["id"] for item in olga.get("/api/v1/orders")["items"]] == [sold["id"]]
+    assert set(olga.get("/stats")) == {event["id"]}
+    for period in ("", "?start_date=2020-01-01"):
+        top = olga.get(f"/api/v1/ticket-types/top{period}")["items"]
+        assert {item["event_id"] for item in top} == {event["id"]}
+
+
+def test_a_draft_is_not_there_for_others(anybody: BoxOffice, office: BoxOffice):
+    draft = office.event(publish=False)
+    anybody.get(f"/api/v1/events/{draft['id']}", 404)
+    assert office.get(f"/api/v1/events/{draft['id']}")["status"] == "draft"
+
+
+def _claims(office: BoxOffice, token: str, **changes: Any) -> Json:
+    key = office.turnstile.settings.secret_key
+    options: Any = {"verify_aud": False}
+    return {**jwt.decode(token, key, algorithms=["HS256"], options=options), **changes}
+
+
+def test_forged_tokens_are_refused(anybody: BoxOffice, office: BoxOffice):
+    _, tokens = registered(anybody)
+    key, claims = office.turnstile.settings.secret_key, _claims(office, tokens["access_token"])
+    good = jwt.encode(claims, key, "HS256")
+    assert status_of(anybody, good) == 200
+    forged = [
+        jwt.encode(claims, "", "none"),
+        jwt.encode(claims, "another key, which is also long enough", "HS256"),
+        jwt.encode(claims, key * 2, "HS512"),
+        jwt.encode({**claims, "exp": claims["iat"] - 1}, key, "HS256"),
+        jwt.encode({**claims, "nbf": claims["iat"] + 3600}, key, "HS256"),
+        jwt.encode({**claims, "aud": "somebody else"}, key, "HS256"),
+        jwt.encode({**claims, "iss": "somebody else"}, key, "HS256"),
+        jwt.encode({**claims, "sid": str(uuid4())}, key, "HS256"),
+        jwt.encode({**claims, "sid": "1' OR '1'='1"}, key, "HS256"),
+        jwt.encode({name: value for name, value in claims.items() if name != "exp"}, key, "HS256"),
+        good[:-2],
+        good.replace(".", "", 1),
+        "turnstile_",
+        "null",
+        tokens["refresh_token"],
+    ]
+    assert [status_of(anybody, token) for token in forged] == [401] * len(forged)
+    swapped = {"refresh_token": tokens["access_token"]}
+    anybody.post("/api/v1/auth/refresh", swapped, 401)
+
+
+@pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer ", "bearer\ttoken", "x" * 9000])
+def test_a_header_that_says_nothing_is_refused(anybody: BoxOffice, header: str):
+    answer = anybody.send("GET", "/api/v1/events", headers={"Authorization": header})
+    assert answer.status_code == 401
+
+
+def _key(office: BoxOffice, **changes: Any) -> str:
+    made = {"name": "Dashboard", "role": SERVICE, "scopes": ["stats:read"]} | changes
+    with office.turnstile.access.changing() as connection:
+        return api_keys.create(connection, created_by="tests", **made)[1]
+
+
+def _admin(office: BoxOffice) -> BoxOffice:
+    address = f"admin-{uuid4()}@example.org"
+    accounts.create(office.turnstile.access, address, PASSWORD, "admin")
+    tokens = log_in(BoxOffice(office.turnstile, {}), {"email": address, "password": PASSWORD})
+    return BoxOffice(office.turnstile, bearer(tokens["access_token"]))
+
+
+def _all_items(office: BoxOffice, path: str) -> list[Json]:
+    page = office.get(f"{path}?limit=200")
+    items: list[Json] = page["items"]
+    while page["next"]:
+        page = office.get(f"{path}?limit=200&after={page['next']}")
+        items += page["items"]
+    return items
