@@ -4,6 +4,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
+
+from limits import parse_many
 
 from application import keys
 
@@ -21,6 +24,10 @@ class Settings:
     web_processes: int = min(4, os.cpu_count() or 1)
     web_threads: int = 40
     secret_key: str = field(default="for development only: set SECRET_KEY", repr=False)
+    rate_limit: str = "600 per minute"
+    rate_limit_address: str = "3000 per minute"
+    rate_limit_keys: str = ""
+    rate_limit_log_in: str = "20 per minute"
     metrics_token: str | None = field(default=None, repr=False)
     checkpoint_key: str | None = field(default=None, repr=False)
     checkpoint_minutes: int = 10
@@ -48,6 +55,12 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Raises `ValueError` for a number that is none, and for a key that is none."""
+        given: dict[str, Any] = {
+            name: read(name.upper(), environment)
+            for names, read in ((_NUMBERS, _whole_number), (_LIMITS, _rate))
+            for name in names
+            if name.upper() in environment
+        }
         return cls(
             database_url=environment.get("DATABASE_URL", cls.database_url),
             read_database_url=environment.get("READ_DATABASE_URL") or None,
@@ -56,14 +69,11 @@ class Settings:
             metrics_token=environment.get("METRICS_TOKEN") or None,
             secret_key=environment.get("SECRET_KEY", cls.secret_key),
             checkpoint_key=_private_key("CHECKPOINT_KEY", environment),
-            **{
-                name: _whole_number(name.upper(), environment)
-                for name in _NUMBERS
-                if name.upper() in environment
-            },
+            **given,
         )
 
 
+_LIMITS = ("rate_limit", "rate_limit_address", "rate_limit_keys", "rate_limit_log_in")
 _NUMBERS = ("hold_minutes", "port", "web_processes", "web_threads", "checkpoint_minutes")
 
 
@@ -80,3 +90,12 @@ def _whole_number(name: str, environment: Mapping[str, str]) -> int:
         return int(environment[name])
     except ValueError:
         raise ValueError(f"{name} is a whole number, not {environment[name]!r}.") from None
+
+
+def _rate(name: str, environment: Mapping[str, str]) -> str:
+    rate = environment[name].strip()
+    try:
+        parse_many(rate or "1 per second")
+    except ValueError:
+        raise ValueError(f"{name} is a limit like '600 per minute', not {rate!r}.") from None
+    return rate

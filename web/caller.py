@@ -46,7 +46,7 @@ def caller() -> Caller:
 
 
 def identify() -> None:
-    """Determine the caller before anything else; raises `Unauthorized` for bad credentials.
+    """Determine the caller before anything else; bad credentials are kept for `admit` to refuse.
 
     A request id that could not be logged safely is replaced.
     """
@@ -54,11 +54,11 @@ def identify() -> None:
     given = environ.get("HTTP_X_REQUEST_ID", "")
     request_id = given if _visible(given) else str(uuid7())
     ip = environ.get("REMOTE_ADDR", "")
-    g.caller = Caller(NOBODY, request_id, ip)  # for the refusal, should there be one
-    shown = credential()
-    if shown is not None:
-        known = MONITORING if _is_monitoring(shown) else turnstile().access.identify(shown, _find)
-        g.caller = Caller(known, request_id, ip)
+    g.caller = Caller(NOBODY, request_id, ip)  # also for the refusal, should there be one
+    try:
+        g.caller = Caller(_identity(credential()), request_id, ip)
+    except Unauthorized as refusal:
+        g.refusal = refusal
 
 
 def credential() -> str | None:
@@ -83,6 +83,12 @@ def name_request(response: Response) -> Response:
     response.headers.add("X-Content-Type-Options", "nosniff")
     response.headers.add("Server", "turnstile")
     return response
+
+
+def _identity(shown: str | None) -> Identity:
+    if shown is None:
+        return NOBODY
+    return MONITORING if _is_monitoring(shown) else turnstile().access.identify(shown, _find)
 
 
 def _is_monitoring(shown: str) -> bool:

@@ -290,6 +290,8 @@ def admit() -> None:
 
     Raises `Unauthorized` for a nobody whom none fits, `Forbidden` for anybody else.
     """
+    if "refusal" in g:
+        raise g.refusal
     if request.endpoint is None:  # there is no such route, which is for the router to say
         return
     identity = caller().identity

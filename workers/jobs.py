@@ -19,12 +19,17 @@ from dramatiq.brokers.stub import StubBroker
 from dramatiq.common import dq_name
 from dramatiq.middleware import TimeLimitExceeded
 from redis.exceptions import RedisError
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from application import jobs
 from application.composition import Turnstile
 from application.importing import Importer, Refusal
+from application.store import answers
+from application.store.answers import StoredAnswer
 from application.store.database import writing
+from application.store.work import Key
+from application.store.writes import writes_to
 from domain.errors import NotFound
 from projections.engine import leases
 from projections.engine.comparing import UNFILLED, Comparison
@@ -73,10 +78,20 @@ class Jobs:
             IMPORT: self._actor(self._import, IMPORT),
         }
 
-    def request(self, kind: str, subject: str) -> UUID:
-        """Ask for a job; its id, under which `application.jobs` knows how it is going."""
-        with writing(self._turnstile.engine) as connection:
-            job_id = jobs.request(connection, kind, subject)
+    def request(self, kind: str, subject: str, key: Key | None = None) -> UUID:
+        """Ask for a job; its id, under which `application.jobs` knows how it is going.
+
+        Asked for again with the same key, it is the same job.
+        """
+        try:
+            with writing(self._turnstile.engine) as connection:
+                known = _requested(connection, key)
+                job_id = known or jobs.request(connection, kind, subject)
+                if known is None and key is not None:
+                    with writes_to(connection) as writes:
+                        answers.keep(writes, [(key, StoredAnswer(0, {"id": job_id}))])
+        except IntegrityError:  # somebody else has just stored an answer under the key
+            return self.request(kind, subject, key)
         self._actors[kind].send(str(job_id))
         return job_id
 
@@ -177,13 +192,15 @@ def jobs_of(turnstile: Turnstile) -> Jobs:
     return Jobs(turnstile)
 
 
-def request_for(turnstile: Turnstile, kind: str, name: str) -> dict[str, Any]:
+def request_for(
+    turnstile: Turnstile, kind: str, name: str, key: Key | None = None
+) -> dict[str, Any]:
     """Ask for one of `OF_READ_MODELS`; the job. Raises `NotFound` for no read model's name."""
     try:
         read_model(name)
     except KeyError:
         raise NotFound(f"There is no read model {name!r}.") from None
-    job_id = jobs_of(turnstile).request(kind, name)
+    job_id = jobs_of(turnstile).request(kind, name, key)
     with turnstile.engine.connect() as connection:
         return jobs.job(connection, job_id) or {}
 
@@ -206,6 +223,14 @@ def request_rebuilds(
 def request_import(turnstile: Turnstile, source: str, path: Path) -> UUID:
     """Ask for the import of a file that the workers can read; the job's id."""
     return jobs_of(turnstile).request(IMPORT, f"{source}:{path.resolve()}")
+
+
+def _requested(connection: Connection, key: Key | None) -> UUID | None:
+    """The job that was asked for with that key; raises `IdempotencyKeyReused` for another one."""
+    if key is None:
+        return None
+    kept = answers.find(connection, [key]).get((key.scope, key.key))
+    return None if kept is None else UUID((kept.answer_to(key).body or {})["id"])
 
 
 def _in_words(found: Comparison) -> str:

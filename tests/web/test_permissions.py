@@ -128,7 +128,7 @@ TABLE: tuple[tuple[str, str, Json | None, str], ...] = (
     ("POST", "/api/v1/projections/nothing/retry", {}, "admin shop"),
     ("POST", "/api/v1/auth/register", LOG_IN | {"name": "New"}, EVERYBODY),
     ("POST", "/api/v1/auth/refresh", {"refresh_token": "nonsense"}, ""),
-    ("POST", "/api/v1/auth/login", {"email": "x@y.org", "password": "nonsense"}, ""),
+    ("POST", "/api/v1/auth/login", {"email": "{new}@y.org", "password": "wrong"}, ""),
     ("POST", "/api/v1/auth/password", {}, PEOPLE),
     ("GET", "/api/v1/auth/me", None, PEOPLE),
     ("POST", "/api/v1/accounts", ACCOUNT, "admin"),

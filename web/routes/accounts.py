@@ -20,6 +20,7 @@ from web.blueprint import Blueprint
 from web.caller import caller, credential
 from web.current import turnstile
 from web.encoding import json_response
+from web.limits import counting_wrong_passwords
 from web.reading import reads_primary
 from web.schemas.access import (
     AccountInfo,
@@ -59,7 +60,9 @@ def register_account(body: dict[str, Any]) -> Response:
 @blueprint.answers(200, Tokens)
 def log_in(body: dict[str, Any]) -> Response:
     """Log in with e-mail address and password"""
-    return json_response(_begin_session(accounts.log_in(turnstile().access, **body)))
+    with counting_wrong_passwords(body["email"]):
+        account = accounts.log_in(turnstile().access, **body)
+    return json_response(_begin_session(account))
 
 
 @blueprint.plain("/auth/refresh", "POST", *PROBLEMS)
@@ -94,9 +97,10 @@ def change_password(body: dict[str, Any]) -> Response:
     own_id = caller().identity.id
     if own_id is None:
         raise Unauthorized
-    changed = accounts.change_password(
-        turnstile().access, own_id, body["current_password"], body["new_password"]
-    )
+    with counting_wrong_passwords(str(own_id)):
+        changed = accounts.change_password(
+            turnstile().access, own_id, body["current_password"], body["new_password"]
+        )
     return json_response(_begin_session(changed))
 
 
