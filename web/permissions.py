@@ -351,6 +351,11 @@ def sees_drafts(organizer_id: UUID | None) -> bool:
     return identity.role in (ADMIN, AUDITOR, SERVICE)
 
 
+def sees_secrets() -> bool:
+    """Whether the caller, who may see the ticket, may also come in on it, or hand it out."""
+    return caller().identity.role in (ATTENDEE, SERVICE)
+
+
 def _refuse(reason: str) -> NoReturn:
     if caller().identity.role == ANONYMOUS:
         raise Unauthorized("Log in, or send an API key.")

@@ -295,6 +295,12 @@ def test_a_ticket_that_was_handed_over_is_no_longer_theirs(anybody: BoxOffice, o
     ada.get(path, 403)
 
 
+def test_the_secret_of_a_ticket_is_not_for_those_who_run_the_event(office: BoxOffice):
+    ticket = office.ticket(office.event(), office.customer())
+    assert ticket["secret"]
+    assert _admin(office).get(f"/api/v1/tickets/{ticket['id']}")["secret"] is None
+
+
 def test_lists_narrow_down_to_an_organizers_own(anybody: BoxOffice, office: BoxOffice):
     other_event, customer = office.event(title="Other"), office.customer()
     office.sold(other_event, customer)
