@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from application.access import sessions
 from application.composition import Turnstile
 from application.reactions import expire_lapsed_holds
 from application.store.answers import forget_expired
@@ -60,8 +61,11 @@ def react_once(turnstile: Turnstile) -> bool:
 
 
 def tidy(turnstile: Turnstile) -> None:
-    """Forget the answers that nobody may ask for again."""
+    """Forget the answers that nobody may ask for again, and the sessions that are over."""
     with writing(turnstile.engine) as connection:
-        forgotten = forget_expired(connection)
-    if forgotten:
-        logger.info("reactor.answers_forgotten", answers=forgotten)
+        forgotten = {
+            "answers": forget_expired(connection),
+            "sessions": sessions.forget_expired(connection),
+        }
+    if any(forgotten.values()):
+        logger.info("reactor.forgot", **forgotten)
