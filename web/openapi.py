@@ -99,11 +99,13 @@ def describe(app: Flask) -> Api:
             "openapi_version": "3.1.0",
             "info": {"description": DESCRIPTION.strip()},
             "servers": [{"url": "/"}],
-            "security": [{}, {"bearer": []}],
+            "security": [{}, {"bearer": []}, {"key": []}],
         },
     )
     bearer = {"type": "http", "scheme": "bearer", "description": "An access token or an API key."}
+    key = {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."}
     api.spec.components.security_scheme("bearer", bearer)
+    api.spec.components.security_scheme("key", key)
     for reference, (name, said, schema) in PARAMETERS.items():
         parameter = {"name": name, "description": said, "required": False, "schema": schema}
         api.spec.components.parameter(reference, "header", parameter, lazy=True)
