@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from application import keys
+from application.store.vault import DEVELOPMENT_KEY
+
+DEVELOPMENT_SECRET = "for development only, known to everybody"
+SHORTEST_SECRET = 32
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Settings:
     port: int = 8000
     web_processes: int = min(4, os.cpu_count() or 1)
     web_threads: int = 40
+    secret_key: str = field(default=DEVELOPMENT_SECRET, repr=False)
+    master_key: str = field(default=DEVELOPMENT_KEY, repr=False)
     checkpoint_key: str | None = field(default=None, repr=False)
     checkpoint_minutes: int = 10
 
@@ -43,6 +49,17 @@ class Settings:
         """Whether everything runs in one process on a SQLite file."""
         return self.database_url.startswith("sqlite")
 
+    @property
+    def development_secrets(self) -> list[str]:
+        """The variables of secrets that everybody knows, since they were not set."""
+        defaults = {"SECRET_KEY": DEVELOPMENT_SECRET, "MASTER_KEY": DEVELOPMENT_KEY}
+        return [name for name, value in defaults.items() if getattr(self, name.lower()) == value]
+
+    def require_secrets(self) -> None:
+        """Raise `ValueError` in production as long as a secret is one that everybody knows."""
+        for name in () if self.embedded else self.development_secrets:
+            raise ValueError(f"With PostgreSQL, set {name}; 'turnstile new-key {name}' makes one.")
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Raises `ValueError` for a number that is none, and for a key that is none."""
@@ -51,7 +68,9 @@ class Settings:
             read_database_url=environment.get("READ_DATABASE_URL") or None,
             redis_url=environment.get("REDIS_URL") or None,
             host=environment.get("HOST", cls.host),
-            checkpoint_key=_private_key("CHECKPOINT_KEY", environment),
+            secret_key=_secret_key("SECRET_KEY", environment),
+            master_key=_key("MASTER_KEY", environment) or cls.master_key,
+            checkpoint_key=_key("CHECKPOINT_KEY", environment),
             **{
                 name: _whole_number(name.upper(), environment)
                 for name in _NUMBERS
@@ -63,11 +82,21 @@ class Settings:
 _NUMBERS = ("hold_minutes", "port", "web_processes", "web_threads", "checkpoint_minutes")
 
 
-def _private_key(name: str, environment: Mapping[str, str]) -> str | None:
+def _key(name: str, environment: Mapping[str, str]) -> str | None:
     key = environment.get(name) or None
     if key is not None and not keys.is_key(key):
         # It is not shown: it may be all but one digit of one.
-        raise ValueError(f"{name} is not a key; 'turnstile new-key' makes one.")
+        raise ValueError(f"{name} is not a key; 'turnstile new-key {name}' makes one.")
+    return key
+
+
+def _secret_key(name: str, environment: Mapping[str, str]) -> str:
+    key = environment.get(name) or DEVELOPMENT_SECRET
+    if len(key) < SHORTEST_SECRET:
+        raise ValueError(
+            f"{name} is shorter than {SHORTEST_SECRET} characters;"
+            f" 'turnstile new-key {name}' makes one."
+        )
     return key
 
 

@@ -19,6 +19,7 @@ import migrations
 from application.store import log
 from application.store.database import open_engine, writing
 from application.store.group_commit import Executor, StoreUnavailable
+from application.store.sealing import Keys
 from application.store.signals import LOG, Signals
 from application.store.tables import snapshots, tracking
 from application.store.work import Command, Context, Work
@@ -252,7 +253,7 @@ class ProcessRecorder(LogRecorder, TrackingRecorder, library.ProcessRecorder):
             head = log.lock_head(connection)
             if new:
                 with writes_to(connection) as writes:
-                    log.write(writes, head, new, now)
+                    log.write(writes, head, new, now, Keys(connection))
                     self.signals.announce(writes, LOG)
             _move(connection, moved)
         self.signals.ring(LOG)

@@ -17,7 +17,7 @@ from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, inser
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from application.store.database import is_postgres
+from application.store.database import is_postgres, keep_first_line
 from application.store.postgres_text import Row, array_text, copy_text
 
 MANY = 200
@@ -109,6 +109,7 @@ def raw_cursor(connection: Connection) -> Iterator[Any]:
         try:
             yield cursor
         except psycopg2.Error as error:
+            keep_first_line(error)
             lost = connection.dialect.is_disconnect(error, None, cursor)  # type: ignore[arg-type]
             if lost:
                 connection.invalidate(error)

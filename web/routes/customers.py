@@ -10,7 +10,7 @@ from application import customers as use_cases
 from application.presenting import show_customer
 from domain.customer import Profile
 from domain.ids import uuid7
-from projections import customer_statistics, customers
+from projections import customer_statistics, customers, held_data
 from projections.customer_statistics import CUSTOMER_STATISTICS
 from projections.customers import CUSTOMERS
 from web.blueprint import Blueprint
@@ -21,6 +21,7 @@ from web.schemas.customers import (
     CustomerPage,
     CustomerQuery,
     CustomerStatistics,
+    HeldData,
     ListedCustomer,
     NewCustomer,
     RecordedCustomer,
@@ -60,6 +61,17 @@ def change_customer(body: dict[str, Any], customer_id: UUID) -> Response:
     )
 
 
+@blueprint.post("/<uuid:customer_id>/erase")
+@blueprint.records(RecordedCustomer)
+def erase_customer(customer_id: UUID) -> Response:
+    """Erase who a customer is, for ever
+
+    Their orders and tickets stay, and so does every figure; name, e-mail address and phone number
+    are gone from everything that was recorded. Doing it again changes nothing.
+    """
+    return change(use_cases.erase_customer, show_customer, customer_id, customer_id=customer_id)
+
+
 @blueprint.get("")
 @reads(CUSTOMERS)
 @blueprint.asks(CustomerQuery)
@@ -84,3 +96,11 @@ def get_customer_statistics(connection: Connection, customer_id: UUID) -> Any:
     """Show what a customer ordered and spent"""
     statistics = customer_statistics.statistics(connection, customer_id)
     return found(statistics, "customer", customer_id)
+
+
+@blueprint.get("/<uuid:customer_id>/export")
+@reads(*held_data.MODELS)
+@blueprint.shows(HeldData)
+def export_customer(connection: Connection, customer_id: UUID) -> Any:
+    """Export everything that is held about a customer"""
+    return found(held_data.held_about(connection, customer_id), "customer", customer_id)

@@ -6,6 +6,9 @@ from marshmallow import Schema, fields, validate
 
 from web.schemas.common import Recorded, page_of
 from web.schemas.fields import FullMatch, Strict, Text, after, limit
+from web.schemas.log import RecordedFact
+from web.schemas.orders import FullOrder
+from web.schemas.tickets import TICKET_STATUSES
 
 
 def email(**kwargs: Any) -> fields.Email:
@@ -83,3 +86,36 @@ class CustomerStatistics(Schema):
     amounts_by_currency = fields.List(fields.Nested(CurrencyAmount), required=True)
     most_purchased_event_id = fields.UUID(required=True, allow_none=True)
     most_purchased_event_name = fields.String(required=True, allow_none=True)
+
+
+class HeldTicket(Schema):
+    """A ticket that the customer holds or held, without its secret."""
+
+    id = fields.UUID(required=True)
+    event_id = fields.UUID(required=True)
+    event_name = fields.String(required=True, allow_none=True)
+    ticket_type_id = fields.UUID(required=True)
+    ticket_type = fields.String(required=True, allow_none=True)
+    order_id = fields.UUID(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(TICKET_STATUSES))
+    issued_at = fields.DateTime(required=True)
+    is_holder = fields.Boolean(required=True, metadata={"description": "Whether it is theirs now."})
+    history = fields.List(
+        fields.Nested(RecordedFact),
+        required=True,
+        metadata={"description": "While it was theirs: transfers, scans, and what else was done."},
+    )
+
+
+class HeldData(Schema):
+    """Everything that is held about a customer."""
+
+    customer = fields.Nested(ListedCustomer, required=True)
+    statistics = fields.Nested(CustomerStatistics, required=True)
+    orders = fields.List(fields.Nested(FullOrder), required=True)
+    tickets = fields.List(fields.Nested(HeldTicket), required=True)
+    history = fields.List(
+        fields.Nested(RecordedFact),
+        required=True,
+        metadata={"description": "What was recorded of the customer."},
+    )

@@ -1,0 +1,170 @@
+"""Personal data in the log: sealed with a key for each customer, so that it can be forgotten.
+
+The log is never altered. What names a customer is encrypted in it; whoever destroys their key has
+erased them from every replay, history, export and rebuild, and the hashes, which are those of the
+sealed text, go on fitting. The keys stand in a table of their own, each wrapped by the master key,
+which the database never sees. `log.write` seals and `log.read` opens, and nobody else need.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import BindParameter, Connection, bindparam, select
+
+from application.store.database import is_postgres, vault_of
+from application.store.postgres_text import array_text
+from application.store.tables import customer_keys
+from application.store.vault import decrypted, encrypted, new_key
+from application.store.writes import Writes
+from domain.customer import ERASED, Customer
+
+if TYPE_CHECKING:
+    from application.store.log import Entry, NewEntry
+
+PERSONAL = ("name", "email", "phone")
+"""What is sealed of a profile; the rest of it stays legible."""
+TOPICS = frozenset({Customer.Registered.TOPIC, Customer.Changed.TOPIC})
+"""The events that hold a profile."""
+SLICE = 500
+
+Content = dict[str, Any]
+
+_SEALED = '"sealed":"'
+"""What begins a sealed text in JSON. No value can contain it, where quotes are escaped."""
+_encode = msgspec.json.Encoder().encode
+_topic_of = attrgetter("topic")
+
+
+class Keys:
+    """Keys of customers, for one transaction: whoever is erased meanwhile is so in the next."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._vault = vault_of(connection)
+        self._ciphers: dict[UUID, AESGCM | None] = {}
+
+    def load(self, customer_ids: Iterable[UUID]) -> None:
+        """Look up, at once, those that are not known yet."""
+        wanted = [each for each in dict.fromkeys(customer_ids) if each not in self._ciphers]
+        self._ciphers.update(dict.fromkeys(wanted))
+        for customer_id, wrapped in _wrapped(self._connection, wanted):
+            self._ciphers[customer_id] = AESGCM(self._vault.unwrap(customer_id, bytes(wrapped)))
+
+    def cipher(self, customer_id: UUID) -> AESGCM | None:
+        """What seals and opens the customer's data; None without a key."""
+        if customer_id not in self._ciphers:
+            self.load([customer_id])
+        return self._ciphers[customer_id]
+
+    def make(self, writes: Writes, customer_id: UUID) -> AESGCM:
+        """The cipher of a new key."""
+        key = new_key()
+        wrapped = self._vault.wrap(customer_id, key)
+        writes.upsert(customer_keys, [(customer_id, wrapped)])
+        cipher = self._ciphers[customer_id] = AESGCM(key)
+        return cipher
+
+    def destroy(self, writes: Writes, customer_id: UUID) -> None:
+        """From now on nobody can open what the customer's key has sealed."""
+        writes.delete(customer_keys, [(customer_id,)])
+        self._ciphers[customer_id] = None
+
+    def seal(self, customer_id: UUID, content: Content, place: str) -> Content:
+        """`content` with its personal fields in one sealed text, which opens in that place only.
+
+        Without a key they are those of an erased customer.
+        """
+        personal = {name: content[name] for name in PERSONAL}
+        legible = {name: value for name, value in content.items() if name not in PERSONAL}
+        cipher = self.cipher(customer_id)
+        if cipher is None:
+            return legible | _ERASED
+        sealed = encrypted(cipher, _encode(personal)[1:-1], place.encode())
+        return legible | {"sealed": b64encode(sealed).decode()}
+
+    def open(self, customer_id: UUID, text: str, place: str) -> str:
+        """The JSON text with what is sealed in it as it was, or as of an erased customer."""
+        before, mark, rest = text.partition(_SEALED)
+        if not mark:
+            return text
+        sealed, _, after = rest.partition('"')
+        cipher = self.cipher(customer_id)
+        if cipher is None:
+            return before + _ERASED_TEXT + after
+        return before + decrypted(cipher, b64decode(sealed), place.encode()).decode() + after
+
+
+def seal_entries(keys: Keys, writes: Writes, new: Sequence["NewEntry"]) -> Sequence["NewEntry"]:
+    """The entries as the log keeps them; makes the keys that are needed and destroys those of
+    customers who are erased, with the same transaction."""
+    if _CONCERNED.isdisjoint(map(_topic_of, new)):
+        return new
+    keys.load(entry.stream_id for entry in new if entry.topic == Customer.Changed.TOPIC)
+    return [_sealed(keys, writes, entry) for entry in new]
+
+
+def open_entries(connection: Connection, entries: list["Entry"]) -> list["Entry"]:
+    """The entries with the names in them, "erased" where the customer's key is gone."""
+    if TOPICS.isdisjoint(map(_topic_of, entries)):
+        return entries
+    keys = Keys(connection)
+    keys.load(entry.stream_id for entry in entries if is_sealed(entry.payload))
+    return [
+        entry._replace(payload=keys.open(entry.stream_id, entry.payload, _place(entry)))
+        if entry.topic in TOPICS
+        else entry
+        for entry in entries
+    ]
+
+
+def is_sealed(text: str) -> bool:
+    """Whether a part of this JSON text is sealed."""
+    return _SEALED in text
+
+
+def is_personal(content: Content) -> bool:
+    """Whether these are fields of a customer's profile."""
+    return all(name in content for name in PERSONAL)
+
+
+def _sealed(keys: Keys, writes: Writes, entry: "NewEntry") -> "NewEntry":
+    if entry.topic == Customer.Erased.TOPIC:
+        keys.destroy(writes, entry.stream_id)
+    if entry.topic not in TOPICS:
+        return entry
+    is_new = entry.topic == Customer.Registered.TOPIC
+    if is_new or keys.cipher(entry.stream_id) is None:
+        keys.make(writes, entry.stream_id)
+    content = msgspec.json.decode(entry.payload)
+    content["profile"] = keys.seal(entry.stream_id, content["profile"], _place(entry))
+    return entry._replace(payload=_encode(content).decode())
+
+
+def _place(entry: "Entry | NewEntry") -> str:
+    return f"{entry.stream_id} {entry.version}"
+
+
+def _wrapped(connection: Connection, customer_ids: Sequence[UUID]) -> Iterator[Any]:
+    if not customer_ids:
+        return
+    if is_postgres(connection):
+        yield from connection.exec_driver_sql(_ON_POSTGRES, (array_text(customer_ids),)).all()
+        return
+    for start in range(0, len(customer_ids), SLICE):
+        yield from connection.execute(_KEYS, {"ids": customer_ids[start : start + SLICE]}).all()
+
+
+_CONCERNED = TOPICS | {Customer.Erased.TOPIC}
+_ERASED = {name: getattr(ERASED, name) for name in PERSONAL}
+_ERASED_TEXT = _encode(_ERASED)[1:-1].decode()
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_COLUMNS = (customer_keys.c.customer_id, customer_keys.c.wrapped_key)
+_KEYS = select(*_COLUMNS).where(customer_keys.c.customer_id.in_(_IDS))
+_ON_POSTGRES = """
+SELECT customer_id, wrapped_key FROM customer_keys WHERE customer_id = ANY(%s::uuid[])
+"""
