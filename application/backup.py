@@ -28,9 +28,11 @@ from application.store.chain import Chain, LogAltered, Row, scan
 from application.store.database import snapshot, writing
 from application.store.log import Head
 from application.store.signals import LOG
-from application.store.tables import events
+from application.store.tables import customer_keys, events
 from application.store.writes import writes_to
+from domain.customer import Customer
 
+ERASED = Customer.Erased.TOPIC
 FORMAT = "turnstile log 1"
 STANDARD = "-"
 """Instead of a file: standard output or input."""
@@ -211,6 +213,7 @@ class _Import:
                 if log.lock_head(connection) != self._head:
                     raise CannotImport(number, "somebody else is recording in this log.")
                 writes.insert(events, rows)
+                writes.delete(customer_keys, [(row[1],) for row in rows if row[3] == ERASED])
                 log.move_head(writes, head)
                 self._turnstile.signals.announce(writes, LOG)
         except IntegrityError:

@@ -12,9 +12,34 @@ DEVELOPMENT_SECRET = "for development only, known to everybody"
 SHORTEST_SECRET = 32
 
 
+def _master_key(environment: Mapping[str, str] = os.environ) -> str:
+    return _key("MASTER_KEY", environment) or DEVELOPMENT_KEY
+
+
+def _secret_key(environment: Mapping[str, str] = os.environ) -> str:
+    key = environment.get("SECRET_KEY") or DEVELOPMENT_SECRET
+    if len(key) < SHORTEST_SECRET:
+        raise ValueError(
+            f"SECRET_KEY is shorter than {SHORTEST_SECRET} characters;"
+            " 'turnstile new-key SECRET_KEY' makes one."
+        )
+    return key
+
+
+def _key(name: str, environment: Mapping[str, str]) -> str | None:
+    key = environment.get(name) or None
+    if key is not None and not keys.is_key(key):
+        # It is not shown: it may be all but one digit of one.
+        raise ValueError(f"{name} is not a key; 'turnstile new-key {name}' makes one.")
+    return key
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What differs between installations; each field's variable is its name in capitals."""
+    """What differs between installations; each field's variable is its name in capitals.
+
+    The secrets of personal data and of access come from the environment whatever else is given.
+    """
 
     database_url: str = "sqlite:///turnstile.db"
     read_database_url: str | None = None
@@ -24,10 +49,11 @@ class Settings:
     port: int = 8000
     web_processes: int = min(4, os.cpu_count() or 1)
     web_threads: int = 40
-    secret_key: str = field(default=DEVELOPMENT_SECRET, repr=False)
-    master_key: str = field(default=DEVELOPMENT_KEY, repr=False)
+    secret_key: str = field(default_factory=_secret_key, repr=False)
+    master_key: str = field(default_factory=_master_key, repr=False)
     checkpoint_key: str | None = field(default=None, repr=False)
     checkpoint_minutes: int = 10
+    retention_days: int | None = None
 
     @property
     def hold(self) -> timedelta:
@@ -50,6 +76,11 @@ class Settings:
         return self.database_url.startswith("sqlite")
 
     @property
+    def retention(self) -> timedelta | None:
+        """How long customers who do nothing are kept; None for ever."""
+        return None if self.retention_days is None else timedelta(days=self.retention_days)
+
+    @property
     def development_secrets(self) -> list[str]:
         """The variables of secrets that everybody knows, since they were not set."""
         defaults = {"SECRET_KEY": DEVELOPMENT_SECRET, "MASTER_KEY": DEVELOPMENT_KEY}
@@ -57,7 +88,8 @@ class Settings:
 
     def require_secrets(self) -> None:
         """Raise `ValueError` in production as long as a secret is one that everybody knows."""
-        for name in () if self.embedded else self.development_secrets:
+        if self.development_secrets and not self.embedded:
+            name = self.development_secrets[0]
             raise ValueError(f"With PostgreSQL, set {name}; 'turnstile new-key {name}' makes one.")
 
     @classmethod
@@ -68,36 +100,25 @@ class Settings:
             read_database_url=environment.get("READ_DATABASE_URL") or None,
             redis_url=environment.get("REDIS_URL") or None,
             host=environment.get("HOST", cls.host),
-            secret_key=_secret_key("SECRET_KEY", environment),
-            master_key=_key("MASTER_KEY", environment) or cls.master_key,
+            secret_key=_secret_key(environment),
+            master_key=_master_key(environment),
             checkpoint_key=_key("CHECKPOINT_KEY", environment),
             **{
                 name: _whole_number(name.upper(), environment)
                 for name in _NUMBERS
-                if name.upper() in environment
+                if environment.get(name.upper())
             },
         )
 
 
-_NUMBERS = ("hold_minutes", "port", "web_processes", "web_threads", "checkpoint_minutes")
-
-
-def _key(name: str, environment: Mapping[str, str]) -> str | None:
-    key = environment.get(name) or None
-    if key is not None and not keys.is_key(key):
-        # It is not shown: it may be all but one digit of one.
-        raise ValueError(f"{name} is not a key; 'turnstile new-key {name}' makes one.")
-    return key
-
-
-def _secret_key(name: str, environment: Mapping[str, str]) -> str:
-    key = environment.get(name) or DEVELOPMENT_SECRET
-    if len(key) < SHORTEST_SECRET:
-        raise ValueError(
-            f"{name} is shorter than {SHORTEST_SECRET} characters;"
-            f" 'turnstile new-key {name}' makes one."
-        )
-    return key
+_NUMBERS = (
+    "hold_minutes",
+    "port",
+    "web_processes",
+    "web_threads",
+    "checkpoint_minutes",
+    "retention_days",
+)
 
 
 def _whole_number(name: str, environment: Mapping[str, str]) -> int:

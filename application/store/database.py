@@ -135,6 +135,14 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def truncate_wal(engine: Engine) -> None:
+    """On SQLite, overwrite what the file beside the database still holds of older pages."""
+    if not is_postgres(engine):
+        with engine.connect() as connection:
+            connection.exec_driver_sql("COMMIT")  # a checkpoint is taken outside of transactions
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def let_others_write(engine: Engine, since: float) -> None:
     """After a transaction that began at `since` (by `time.monotonic`) and will be followed by
     more of them: SQLite's one write lock goes to whoever asks first, so rest as long."""
