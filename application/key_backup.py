@@ -52,13 +52,13 @@ class ImportedKeys(msgspec.Struct, frozen=True):
 
 def export_keys(engine: Engine, write: Callable[[bytes], object]) -> int:
     """Write all keys, a line at a time; how many there are."""
-    number = 0
     with snapshot(engine) as connection:
-        write(_encode(FirstLine(FORMAT)) + b"\n")
         query = select(customer_keys).order_by(customer_keys.c.customer_id)
-        for number, (customer_id, wrapped) in enumerate(connection.execute(query), 1):
-            write(_encode(KeyLine(customer_id, bytes(wrapped).hex())) + b"\n")
-    return number
+        stored = connection.execute(query).all()
+    write(_encode(FirstLine(FORMAT)) + b"\n")
+    for customer_id, wrapped in stored:
+        write(_encode(KeyLine(customer_id, bytes(wrapped).hex())) + b"\n")
+    return len(stored)
 
 
 def import_keys(engine: Engine, lines: Iterable[bytes]) -> ImportedKeys:

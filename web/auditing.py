@@ -154,11 +154,7 @@ def prove_(kind: str, reference: str, source: str | None, output: Any) -> None:
     not in it, only their hashes.
     """
     aggregate_id = aggregate_id_of(kind, reference, source)
-    with (
-        _explained(),
-        box_office(as_stored=True) as turnstile,
-        turnstile.engine.connect() as connection,
-    ):
+    with _explained(), box_office() as turnstile, turnstile.engine.connect() as connection:
         own = turnstile.settings.checkpoint_public_key
         proof = proofs.prove(connection, kind, aggregate_id, public_key=own)
         later = log.read_stream(connection, aggregate_id, after=len(proof.events))
