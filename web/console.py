@@ -17,6 +17,7 @@ from application.logs import configure_logs
 from application.runtime import collect_rarely
 from application.settings import Settings
 from application.store.group_commit import StoreUnavailable
+from application.store.sealing import SealBroken
 from application.store.vault import WrongMasterKey
 from domain.errors import DomainError
 
@@ -42,7 +43,7 @@ def box_office(*, migrate: bool = False, as_stored: bool = False) -> Iterator[Tu
     try:
         _prepare(turnstile, migrate or turnstile.settings.embedded)
         yield turnstile
-    except WrongMasterKey as error:
+    except (WrongMasterKey, SealBroken) as error:
         raise click.ClickException(str(error)) from None
     except DomainError as error:
         raise click.ClickException(error.detail) from None

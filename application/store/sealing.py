@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import BindParameter, Connection, bindparam, select
 
@@ -40,6 +41,10 @@ _encode = msgspec.json.Encoder().encode
 _topic_of = attrgetter("topic")
 
 
+class SealBroken(Exception):
+    """A sealed text is not what was sealed in its place."""
+
+
 class Keys:
     """Keys of customers, for one transaction: whoever is erased meanwhile is so in the next."""
 
@@ -47,6 +52,8 @@ class Keys:
         self._connection = connection
         self._vault = vault_of(connection)
         self._ciphers: dict[UUID, AESGCM | None] = {}
+        self._made: dict[UUID, bytes] = {}
+        self._destroyed: set[UUID] = set()
 
     def load(self, customer_ids: Iterable[UUID]) -> None:
         """Look up, at once, those that are not known yet."""
@@ -61,18 +68,22 @@ class Keys:
             self.load([customer_id])
         return self._ciphers[customer_id]
 
-    def make(self, writes: Writes, customer_id: UUID) -> AESGCM:
-        """The cipher of a new key."""
+    def make(self, customer_id: UUID) -> None:
+        """Give the customer a new key."""
         key = new_key()
-        wrapped = self._vault.wrap(customer_id, key)
-        writes.upsert(customer_keys, [(customer_id, wrapped)])
-        cipher = self._ciphers[customer_id] = AESGCM(key)
-        return cipher
+        self._made[customer_id] = self._vault.wrap(customer_id, key)
+        self._ciphers[customer_id] = AESGCM(key)
 
-    def destroy(self, writes: Writes, customer_id: UUID) -> None:
+    def destroy(self, customer_id: UUID) -> None:
         """From now on nobody can open what the customer's key has sealed."""
-        writes.delete(customer_keys, [(customer_id,)])
+        self._made.pop(customer_id, None)
+        self._destroyed.add(customer_id)
         self._ciphers[customer_id] = None
+
+    def write(self, writes: Writes) -> None:
+        """Store the keys that were made, and delete those that were destroyed."""
+        writes.delete(customer_keys, [(customer_id,) for customer_id in self._destroyed])
+        writes.upsert(customer_keys, list(self._made.items()))
 
     def seal(self, customer_id: UUID, content: Content, place: str) -> Content:
         """`content` with its personal fields in one sealed text, which opens in that place only.
@@ -88,7 +99,10 @@ class Keys:
         return legible | {"sealed": b64encode(sealed).decode()}
 
     def open(self, customer_id: UUID, text: str, place: str) -> str:
-        """The JSON text with what is sealed in it as it was, or as of an erased customer."""
+        """The JSON text with what is sealed in it as it was, or as of an erased customer.
+
+        Raises `SealBroken`.
+        """
         before, mark, rest = text.partition(_SEALED)
         if not mark:
             return text
@@ -96,7 +110,13 @@ class Keys:
         cipher = self.cipher(customer_id)
         if cipher is None:
             return before + _ERASED_TEXT + after
-        return before + decrypted(cipher, b64decode(sealed), place.encode()).decode() + after
+        try:
+            personal = decrypted(cipher, b64decode(sealed), place.encode())
+        except (InvalidTag, ValueError):
+            raise SealBroken(
+                f"What is sealed at {place} was altered: 'turnstile verify'."
+            ) from None
+        return before + personal.decode() + after
 
 
 def seal_entries(keys: Keys, writes: Writes, new: Sequence["NewEntry"]) -> Sequence["NewEntry"]:
@@ -105,7 +125,9 @@ def seal_entries(keys: Keys, writes: Writes, new: Sequence["NewEntry"]) -> Seque
     if _CONCERNED.isdisjoint(map(_topic_of, new)):
         return new
     keys.load(entry.stream_id for entry in new if entry.topic == Customer.Changed.TOPIC)
-    return [_sealed(keys, writes, entry) for entry in new]
+    sealed = [_sealed(keys, entry) for entry in new]
+    keys.write(writes)
+    return sealed
 
 
 def open_entries(connection: Connection, entries: list["Entry"]) -> list["Entry"]:
@@ -132,14 +154,14 @@ def is_personal(content: Content) -> bool:
     return all(name in content for name in PERSONAL)
 
 
-def _sealed(keys: Keys, writes: Writes, entry: "NewEntry") -> "NewEntry":
+def _sealed(keys: Keys, entry: "NewEntry") -> "NewEntry":
     if entry.topic == Customer.Erased.TOPIC:
-        keys.destroy(writes, entry.stream_id)
+        keys.destroy(entry.stream_id)
     if entry.topic not in TOPICS:
         return entry
     is_new = entry.topic == Customer.Registered.TOPIC
     if is_new or keys.cipher(entry.stream_id) is None:
-        keys.make(writes, entry.stream_id)
+        keys.make(entry.stream_id)
     content = msgspec.json.decode(entry.payload)
     content["profile"] = keys.seal(entry.stream_id, content["profile"], _place(entry))
     return entry._replace(payload=_encode(content).decode())
