@@ -17,7 +17,7 @@ from application.logs import configure_logs
 from application.runtime import collect_rarely
 from application.settings import Settings
 from application.store.group_commit import StoreUnavailable
-from application.store.sealing import SealBroken
+from application.store.sealing import SealBroken, require_master_key
 from application.store.vault import WrongMasterKey
 from domain.errors import DomainError
 
@@ -42,6 +42,9 @@ def box_office(*, migrate: bool = False, as_stored: bool = False) -> Iterator[Tu
         raise click.ClickException(str(error)) from None
     try:
         _prepare(turnstile, migrate or turnstile.settings.embedded)
+        if not as_stored:
+            with turnstile.engine.connect() as connection:
+                require_master_key(connection)
         yield turnstile
     except (WrongMasterKey, SealBroken) as error:
         raise click.ClickException(str(error)) from None

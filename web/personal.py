@@ -6,6 +6,7 @@ import click
 
 from application import keys
 from application.backup import opened
+from application.composition import Turnstile
 from application.customers import erase_customer
 from application.key_backup import CannotImportKeys, export_keys, import_keys, rewrap_keys
 from application.presenting import show_customer
@@ -97,9 +98,17 @@ def rewrap_keys_() -> None:
     old = os.environ.get(OLD_KEY, "")
     if not keys.is_key(old):
         raise click.ClickException(f"{OLD_KEY} is not a key: 64 hexadecimal digits.")
-    with box_office() as turnstile:
+    with box_office(as_stored=True) as turnstile:
+        _require_secrets(turnstile)
         number = rewrap_keys(turnstile.engine, Vault(old))
     click.echo(f"{number:,} keys open with the new MASTER_KEY now.")
+
+
+def _require_secrets(turnstile: Turnstile) -> None:
+    try:
+        turnstile.settings.require_secrets()
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
 
 
 COMMANDS = (erase_customer_, retention_, export_keys_, import_keys_, rewrap_keys_)

@@ -119,6 +119,12 @@ class Keys:
         return before + personal.decode() + after
 
 
+def require_master_key(connection: Connection) -> None:
+    """Raise `WrongMasterKey` unless the first key there is opens with ours."""
+    for customer_id, wrapped in connection.execute(select(*_COLUMNS).limit(1)):
+        vault_of(connection).unwrap(customer_id, bytes(wrapped))
+
+
 def seal_entries(keys: Keys, writes: Writes, new: Sequence["NewEntry"]) -> Sequence["NewEntry"]:
     """The entries as the log keeps them; makes the keys that are needed and destroys those of
     customers who are erased, with the same transaction."""
