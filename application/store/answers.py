@@ -103,7 +103,7 @@ def forget_expired(connection: Connection) -> int:
 def _sealed(keys: Keys, answer: StoredAnswer, key_id: UUID) -> str:
     body = answer.body
     if body is not None and is_personal(body):
-        answer = msgspec.structs.replace(answer, body=keys.seal(body["id"], body, str(key_id)))
+        answer = msgspec.structs.replace(answer, body=keys.seal(body["id"], body, key_id.bytes))
     return msgspec.json.encode(answer).decode()
 
 
@@ -111,7 +111,7 @@ def _opened(connection: Connection, row: Any) -> StoredAnswer:
     answer = msgspec.json.decode(row.answer, type=StoredAnswer)
     if not is_sealed(row.answer) or answer.body is None:
         return answer
-    text = Keys(connection).open(UUID(answer.body["id"]), row.answer, str(row.id))
+    text = Keys(connection).open(UUID(answer.body["id"]), row.answer, row.id.bytes)
     return msgspec.json.decode(text, type=StoredAnswer)
 
 
