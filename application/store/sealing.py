@@ -7,7 +7,7 @@ which the database never sees. `log.write` seals and `log.read` opens, and nobod
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from application.store.database import is_postgres, vault_of
 from application.store.postgres_text import array_text
-from application.store.tables import customer_keys
+from application.store.tables import customer_keys, events
 from application.store.vault import decrypted, encrypted, new_key
 from application.store.writes import Writes
 from domain.customer import ERASED, Customer
@@ -140,12 +140,12 @@ def open_entries(connection: Connection, entries: list["Entry"]) -> list["Entry"
     """The entries with the names in them, "erased" where the customer's key is gone."""
     if TOPICS.isdisjoint(map(_topic_of, entries)):
         return entries
+    personal = [entry for entry in entries if entry.topic in TOPICS]
     keys = Keys(connection)
-    keys.load(entry.stream_id for entry in entries if is_sealed(entry.payload))
+    keys.load(entry.stream_id for entry in personal if is_sealed(entry.payload))
+    gone = _erased(connection, {e.stream_id for e in personal if not is_sealed(e.payload)})
     return [
-        entry._replace(payload=keys.open(entry.stream_id, entry.payload, _place(entry)))
-        if entry.topic in TOPICS
-        else entry
+        entry._replace(payload=_opened(keys, gone, entry)) if entry.topic in TOPICS else entry
         for entry in entries
     ]
 
@@ -173,6 +173,25 @@ def _sealed(keys: Keys, entry: "NewEntry") -> "NewEntry":
     return entry._replace(payload=_encode(content).decode())
 
 
+def _opened(keys: Keys, gone: Collection[UUID], entry: "Entry") -> str:
+    if entry.stream_id not in gone:
+        return keys.open(entry.stream_id, entry.payload, _place(entry))
+    content = msgspec.json.decode(entry.payload)
+    content["profile"] |= _ERASED
+    return _encode(content).decode()
+
+
+def _erased(connection: Connection, customer_ids: Collection[UUID]) -> set[UUID]:
+    """Who of them was erased; of those whose names were recorded in plain, no key tells."""
+    wanted = list(customer_ids)
+    erased: set[UUID] = set()
+    for start in range(0, len(wanted), SLICE):
+        erased.update(
+            connection.execute(_ERASURES, {"ids": wanted[start : start + SLICE]}).scalars()
+        )
+    return erased
+
+
 def _place(entry: "Entry | NewEntry") -> bytes:
     return entry.stream_id.bytes + entry.version.to_bytes(4)
 
@@ -195,6 +214,9 @@ _ERASED_TEXT = _encode(_ERASED)[1:-1].decode()
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _COLUMNS = (customer_keys.c.customer_id, customer_keys.c.wrapped_key)
 _KEYS = select(*_COLUMNS).where(customer_keys.c.customer_id.in_(_IDS))
+_ERASURES = select(events.c.stream_id).where(
+    events.c.stream_id.in_(_IDS), events.c.topic == Customer.Erased.TOPIC
+)
 # Numbers, since the driver takes as long to make an id as it takes to unwrap a key.
 _ON_POSTGRES = """
 SELECT number, wrapped_key FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, number)

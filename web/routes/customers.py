@@ -16,6 +16,7 @@ from projections.customers import CUSTOMERS
 from web.blueprint import Blueprint
 from web.commands import change, create
 from web.reading import found, reads
+from web.schemas.common import Nothing
 from web.schemas.customers import (
     CustomerChanges,
     CustomerPage,
@@ -62,8 +63,9 @@ def change_customer(body: dict[str, Any], customer_id: UUID) -> Response:
 
 
 @blueprint.post("/<uuid:customer_id>/erase")
+@blueprint.takes(Nothing)
 @blueprint.records(RecordedCustomer)
-def erase_customer(customer_id: UUID) -> Response:
+def erase_customer(body: dict[str, Any], customer_id: UUID) -> Response:
     """Erase who a customer is, for ever
 
     Their orders and tickets stay, and so does every figure; name, e-mail address and phone number

@@ -209,6 +209,10 @@ def test_a_customer_from_before_gets_a_key_with_the_next_change(desk: Desk) -> N
     assert [text.count('"sealed"') for text in payloads(desk.engine, ANNA)] == [0, 1]
     assert other.stored(ANNA).profile.name == "Anna Berg"
     assert read(desk.engine, ANNA)[0] == plain
+    other.do(erase_customer, customer_id=ANNA)
+    assert payloads(desk.engine, ANNA)[0] == plain
+    assert "Anna" not in str(read(desk.engine, ANNA))
+    assert other.stored(ANNA).profile == ERASED
 
 
 def test_without_customers_no_statement_is_added(desk: Desk) -> None:
