@@ -8,7 +8,7 @@ from datetime import timedelta
 from application import keys
 from application.store.vault import DEVELOPMENT_KEY
 
-DEVELOPMENT_SECRET = "for development only, known to everybody"
+DEVELOPMENT_SECRET = "for development only, known to everybody"  # nosec B105: refused in production
 SHORTEST_SECRET = 32
 
 
