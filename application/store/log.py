@@ -14,7 +14,13 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, bindparam, select, union_all
 
 from application.store.database import is_postgres
-from application.store.sealing import Keys, open_entries, seal_entries
+from application.store.sealing import (
+    WRAPPED_KEY,
+    Keys,
+    open_entries,
+    open_streams,
+    seal_entries,
+)
 from application.store.tables import events
 from application.store.writes import Writes, writes_to
 
@@ -199,7 +205,8 @@ def read_streams(connection: Connection, stream_ids: Sequence[UUID]) -> list[Ent
     """All entries of those streams, each stream's by version."""
     if not stream_ids:
         return []
-    return _entries(connection, _STREAMS, {"ids": stream_ids})
+    rows = connection.execute(_STREAMS, {"ids": stream_ids}).all()
+    return open_streams(connection, [Entry(*row[:-1]) for row in rows], [row[-1] for row in rows])
 
 
 def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> Iterator[Entry]:
@@ -213,9 +220,9 @@ def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> Iter
         yield from open_entries(connection, [Entry(*row) for row in some])
 
 
-def _entries(connection: Connection, query: Any, values: Any = None) -> list[Entry]:
+def _entries(connection: Connection, query: Any) -> list[Entry]:
     """What the query finds, with the personal data in it opened."""
-    return open_entries(connection, [Entry(*row) for row in connection.execute(query, values)])
+    return open_entries(connection, [Entry(*row) for row in connection.execute(query)])
 
 
 def _veiled(payload: str) -> str:
@@ -238,6 +245,8 @@ def _in_utc(moment: datetime) -> datetime:
 
 _HEAD_SQL = "SELECT position, hash FROM log_head"
 _ENTRIES = select(*(events.c[name] for name in Entry._fields[:-1]))
-_STREAMS = _ENTRIES.where(events.c.stream_id.in_(bindparam("ids", expanding=True))).order_by(
-    events.c.stream_id, events.c.version
+_STREAMS = (
+    _ENTRIES.add_columns(WRAPPED_KEY)
+    .where(events.c.stream_id.in_(bindparam("ids", expanding=True)))
+    .order_by(events.c.stream_id, events.c.version)
 )

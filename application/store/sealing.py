@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import BindParameter, Connection, bindparam, select
+from sqlalchemy import BindParameter, Connection, bindparam, case, select
 
 from application.store.database import is_postgres, vault_of
 from application.store.postgres_text import array_text
@@ -60,7 +60,12 @@ class Keys:
         wanted = list(dict.fromkeys(customer_ids).keys() - self._ciphers.keys())
         self._ciphers.update(dict.fromkeys(wanted))
         for customer_id, wrapped in _wrapped(self._connection, wanted):
-            self._ciphers[customer_id] = AESGCM(self._vault.unwrap(customer_id, bytes(wrapped)))
+            self.know(customer_id, wrapped)
+
+    def know(self, customer_id: UUID, wrapped: bytes | None) -> None:
+        """Remember the customer's key, which was read already; None when there is none."""
+        key = None if wrapped is None else self._vault.unwrap(customer_id, bytes(wrapped))
+        self._ciphers[customer_id] = None if key is None else AESGCM(key)
 
     def cipher(self, customer_id: UUID) -> AESGCM | None:
         """What seals and opens the customer's data; None without a key."""
@@ -144,10 +149,23 @@ def open_entries(connection: Connection, entries: list["Entry"]) -> list["Entry"
     keys = Keys(connection)
     keys.load(entry.stream_id for entry in personal if is_sealed(entry.payload))
     gone = _erased(connection, {e.stream_id for e in personal if not is_sealed(e.payload)})
-    return [
-        entry._replace(payload=_opened(keys, gone, entry)) if entry.topic in TOPICS else entry
-        for entry in entries
-    ]
+    return [_opened(keys, gone, entry) for entry in entries]
+
+
+def open_streams(
+    connection: Connection, entries: list["Entry"], wrapped: Sequence[bytes | None]
+) -> list["Entry"]:
+    """The same of whole streams, each entry's wrapped key having been read with it.
+
+    Names that were recorded in plain are left: replayed, such a stream ends erased if it is.
+    """
+    if TOPICS.isdisjoint(map(_topic_of, entries)):
+        return entries
+    keys = Keys(connection)
+    for entry, key in zip(entries, wrapped, strict=True):
+        if entry.topic in TOPICS:
+            keys.know(entry.stream_id, key)
+    return [_opened(keys, (), entry) for entry in entries]
 
 
 def is_sealed(text: str) -> bool:
@@ -173,12 +191,14 @@ def _sealed(keys: Keys, entry: "NewEntry") -> "NewEntry":
     return entry._replace(payload=_encode(content).decode())
 
 
-def _opened(keys: Keys, gone: Collection[UUID], entry: "Entry") -> str:
+def _opened(keys: Keys, gone: Collection[UUID], entry: "Entry") -> "Entry":
+    if entry.topic not in TOPICS:
+        return entry
     if entry.stream_id not in gone:
-        return keys.open(entry.stream_id, entry.payload, _place(entry))
+        return entry._replace(payload=keys.open(entry.stream_id, entry.payload, _place(entry)))
     content = msgspec.json.decode(entry.payload)
     content["profile"] |= _ERASED
-    return _encode(content).decode()
+    return entry._replace(payload=_encode(content).decode())
 
 
 def _erased(connection: Connection, customer_ids: Collection[UUID]) -> set[UUID]:
@@ -217,6 +237,15 @@ _KEYS = select(*_COLUMNS).where(customer_keys.c.customer_id.in_(_IDS))
 _ERASURES = select(events.c.stream_id).where(
     events.c.stream_id.in_(_IDS), events.c.topic == Customer.Erased.TOPIC
 )
+WRAPPED_KEY = case(
+    (
+        events.c.topic.in_(sorted(TOPICS)),
+        select(customer_keys.c.wrapped_key)
+        .where(customer_keys.c.customer_id == events.c.stream_id)
+        .scalar_subquery(),
+    )
+).label("wrapped_key")
+"""Of an event that holds a profile: its customer's key, looked up for no other event."""
 # Numbers, since the driver takes as long to make an id as it takes to unwrap a key.
 _ON_POSTGRES = """
 SELECT number, wrapped_key FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, number)
