@@ -28,8 +28,15 @@ from projections.engine.rebuild import RebuildFailed, RebuildRuns, compare, rebu
 from projections.engine.retrying import retry
 from projections.engine.status import status
 from projections.registry import READ_MODELS
-from web import auditing, entrance, printing, serving
-from web.console import aggregate_id_of, box_office, err, progress, progress_bar
+from web import auditing, entrance, personal, printing, serving
+from web.console import (
+    aggregate_id_of,
+    box_office,
+    err,
+    progress,
+    progress_bar,
+    warn_of_development_secrets,
+)
 from web.demo import demo
 from workers.jobs import COMPARE, REBUILD, request_import, request_rebuilds
 from workers.supervisor import run_processes, run_threads, stopped_by_signals
@@ -75,7 +82,7 @@ def main() -> None:
 
 
 main.add_command(demo)
-for _command in (*auditing.COMMANDS, *entrance.COMMANDS):
+for _command in (*auditing.COMMANDS, *entrance.COMMANDS, *personal.COMMANDS):
     main.add_command(_command)
 
 
@@ -93,6 +100,7 @@ def up(host: str | None, port: int | None) -> None:
         _require_free_port(turnstile.settings)
         if not turnstile.settings.embedded:
             _require_redis(turnstile)
+        warn_of_development_secrets(turnstile.settings)
         where = f"http://{turnstile.settings.host}:{turnstile.settings.port}"
         err.print(f"Turnstile is at [bold]{where}[/bold], its API described at {where}/docs")
         if turnstile.settings.embedded:
@@ -122,6 +130,7 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
     with box_office() as turnstile:
         settings = turnstile.settings
     _require_free_port(settings)
+    warn_of_development_secrets(settings)
     if settings.web_processes == 1 or serving.SHARED_METRICS in os.environ:
         serving.serve(settings)
     else:
@@ -155,7 +164,7 @@ def work(threads: int) -> None:
 @main.command()
 def migrate() -> None:
     """Bring the database to this version."""
-    with box_office(migrate=True):
+    with box_office(migrate=True, as_stored=True):
         click.echo("The database is at this version.")
 
 
@@ -243,7 +252,7 @@ def _progress_of_rebuild(model: ReadModel) -> Iterator[Any]:
 def compared(name: str | None, as_json: bool) -> None:
     """Show what rebuilds and dry runs found in the live rows (of all, or of the one NAME)."""
     wanted = _read_models([name])[0].name if name else None
-    with box_office() as turnstile, turnstile.engine.connect() as connection:
+    with box_office(as_stored=True) as turnstile, turnstile.engine.connect() as connection:
         found = comparing.kept(connection, wanted)
     if as_json:
         click.echo(printing.as_json(found))
@@ -257,7 +266,7 @@ def compared(name: str | None, as_json: bool) -> None:
 def parked(name: str | None, as_json: bool) -> None:
     """Show the streams that wait (for all read models, or for the one NAME), and why."""
     models = _read_models([name] if name else [])
-    with box_office() as turnstile, turnstile.engine.connect() as connection:
+    with box_office(as_stored=True) as turnstile, turnstile.engine.connect() as connection:
         waiting = waiting_streams(connection, [model.name for model in models])
     if as_json:
         click.echo(printing.as_json(waiting))
@@ -352,7 +361,7 @@ def _print_difference(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status_(as_json: bool) -> None:
     """Show how far each read model is, and what is parked."""
-    with box_office() as turnstile, turnstile.engine.connect() as connection:
+    with box_office(as_stored=True) as turnstile, turnstile.engine.connect() as connection:
         models = status(connection)
     if as_json:
         click.echo(printing.as_json(models))

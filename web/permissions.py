@@ -217,6 +217,8 @@ RULES: dict[str, Rule] = {
     "ticket types.list_top_ticket_types": FOLLOW_SALES_OF_OWN_EVENTS,
     "customers.register_customer": REGISTER_CUSTOMERS,
     "customers.change_customer": CHANGE_ONESELF,
+    "customers.erase_customer": CHANGE_ONESELF,
+    "customers.export_customer": LOOK_ONESELF_UP,
     "customers.list_customers": LOOK_CUSTOMERS_UP,
     "customers.get_customer": LOOK_ONESELF_UP,
     "customers.get_customer_statistics": LOOK_ONESELF_UP,

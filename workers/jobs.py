@@ -28,6 +28,7 @@ from application.importing import Importer, Refusal
 from application.store import answers
 from application.store.answers import StoredAnswer
 from application.store.database import writing
+from application.store.sealing import Keys
 from application.store.work import Key
 from application.store.writes import writes_to
 from domain.errors import NotFound
@@ -89,7 +90,8 @@ class Jobs:
                 job_id = known or jobs.request(connection, kind, subject)
                 if known is None and key is not None:
                     with writes_to(connection) as writes:
-                        answers.keep(writes, [(key, StoredAnswer(0, {"id": job_id}))])
+                        kept = [(key, StoredAnswer(0, {"id": job_id}))]
+                        answers.keep(writes, kept, Keys(connection))
         except IntegrityError:  # somebody else has just stored an answer under the key
             return self.request(kind, subject, key)
         self._actors[kind].send(str(job_id))

@@ -11,10 +11,11 @@ from application.access import sessions
 from application.composition import Turnstile
 from application.reactions import expire_lapsed_holds
 from application.store.answers import forget_expired
-from application.store.database import writing
+from application.store.database import truncate_wal, writing
 from application.store.group_commit import StoreUnavailable
 from projections import open_holds
 from projections.engine.waiting import wait_for
+from workers import retention
 
 BATCH = 200
 TICK_SECONDS = 1.0
@@ -61,7 +62,8 @@ def react_once(turnstile: Turnstile) -> bool:
 
 
 def tidy(turnstile: Turnstile) -> None:
-    """Forget the answers that nobody may ask for again, and the sessions that are over."""
+    """Forget the answers that nobody may ask for again, sessions that are over, and customers who
+    are long gone."""
     with writing(turnstile.engine) as connection:
         forgotten = {
             "answers": forget_expired(connection),
@@ -69,3 +71,5 @@ def tidy(turnstile: Turnstile) -> None:
         }
     if any(forgotten.values()):
         logger.info("reactor.forgot", **forgotten)
+    retention.erase_idle(turnstile)
+    truncate_wal(turnstile.engine)

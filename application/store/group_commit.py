@@ -25,6 +25,7 @@ from application.store.answers import StoredAnswer
 from application.store.batch import Batch, IdentityMap
 from application.store.log import Head
 from application.store.mapper import to_fact
+from application.store.sealing import Keys
 from application.store.signals import LOG, Signals
 from application.store.snapshots import keep_snapshots, load_streams
 from application.store.transactions import batch_begun, commit
@@ -235,10 +236,12 @@ class Executor:
             keep_snapshots(connection, batch.due_for_snapshot())
             first, end = head.position + 1, head
             with writes_to(connection) as writes:
+                keys_of_customers = Keys(connection)
                 if batch.entries:
-                    end = log.write(writes, head, batch.entries, datetime.now(UTC))
+                    now = datetime.now(UTC)
+                    end = log.write(writes, head, batch.entries, now, keys_of_customers)
                     self._signals.announce(writes, LOG)
-                answers.keep(writes, _to_keep(fresh, first, end.position))
+                answers.keep(writes, _to_keep(fresh, first, end.position), keys_of_customers)
                 self._committing = True
                 commit(writes)
         BATCHES.inc()

@@ -11,13 +11,14 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 import psycopg2
 from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from application.store.database import is_postgres
+from application.store.database import is_postgres, keep_first_line
 from application.store.postgres_text import Row, array_text, copy_text
 
 MANY = 200
@@ -109,6 +110,7 @@ def raw_cursor(connection: Connection) -> Iterator[Any]:
         try:
             yield cursor
         except psycopg2.Error as error:
+            keep_first_line(error)
             lost = connection.dialect.is_disconnect(error, None, cursor)  # type: ignore[arg-type]
             if lost:
                 connection.invalidate(error)
@@ -177,7 +179,9 @@ def _named(table: Table, rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _sqlite_value(value: Any) -> Any:
-    """Times as `UTCDateTime` keeps them."""
+    """Times as `UTCDateTime` keeps them, ids as `Uuid` does."""
+    if isinstance(value, UUID):
+        return value.hex
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     return value

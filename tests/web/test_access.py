@@ -387,3 +387,24 @@ def _all_items(office: BoxOffice, path: str) -> list[Json]:
         page = office.get(f"{path}?limit=200&after={page['next']}")
         items += page["items"]
     return items
+
+
+def test_who_is_erased_has_no_account_any_more(anybody: BoxOffice, office: BoxOffice):
+    body, tokens = registered(anybody)
+    ada = BoxOffice(office.turnstile, bearer(tokens["access_token"]))
+    path = f"/api/v1/customers/{tokens['account']['subject_id']}"
+    held = ada.get(f"{path}/export")
+    assert held["accounts"] == [tokens["account"]]
+    assert ada.post(f"{path}/erase")["name"] == "erased"
+    log_in(anybody, body, 401)
+    refresh = {"refresh_token": tokens["refresh_token"]}
+    anybody.post("/api/v1/auth/refresh", refresh, 401)
+    with office.turnstile.engine.connect() as connection:
+        left = connection.execute(text("SELECT email FROM accounts")).scalars().all()
+    assert body["email"].casefold() not in left
+    again = registered_as(anybody, body)
+    assert again["account"]["subject_id"] != tokens["account"]["subject_id"]
+
+
+def registered_as(anybody: BoxOffice, body: Json) -> Json:
+    return anybody.post("/api/v1/auth/register", body, 201)

@@ -87,6 +87,8 @@ TABLE: tuple[tuple[str, str, Json | None, str], ...] = (
     ("GET", "/api/v1/customers", None, "admin shop"),
     ("GET", "/api/v1/customers/{ada}", None, "ada admin shop"),
     ("GET", "/api/v1/customers/{ada}/statistics", None, "ada admin shop"),
+    ("GET", "/api/v1/customers/{ada}/export", None, "ada admin shop"),
+    ("POST", "/api/v1/customers/{gone}/erase", {}, "admin shop"),
     ("POST", "/api/v1/orders", ORDER, "ada " + OLGAS),
     ("POST", "/api/v1/orders/{order}/pay", {"method": "card"}, OLGAS),
     ("POST", "/api/v1/orders/{order}/cancel", {}, "ada " + OLGAS),
@@ -227,6 +229,7 @@ def world(office: BoxOffice) -> World:
         "olga": olga["subject_id"],
         "otto": otto["subject_id"],
         "nothing": str(uuid4()),
+        "gone": office.customer("Gone")["id"],
     }
     office.catch_up()
     credentials = {name: bearer(token) for name, token in tokens.items()}
@@ -253,10 +256,7 @@ def test_only_those_may_who_should(
 
 def test_every_route_was_tried(office: BoxOffice):
     adapter = office.app.url_map.bind("localhost")
-    ids = dict.fromkeys(
-        ("event", "draft", "moved", "type", "order", "ticket", "ada", "olga", "otto", "nothing"),
-        str(uuid4()),
-    )
+    ids = dict.fromkeys(re.findall(r"{(\w+)}", str(TABLE)), str(uuid4()))
     tried = {
         adapter.match(_filled(path, ids).split("?")[0], method)[0] for method, path, *_ in TABLE
     }

@@ -12,6 +12,8 @@ from application.access.accounts import Account
 from application.access.identity import ATTENDEE, Unauthorized
 from application.access.tables import accounts as accounts_table
 from application.customers import register_customer
+from application.store import answers
+from application.store.database import writing
 from application.store.work import Command, Key
 from domain.customer import Profile
 from domain.ids import derived_id, uuid7
@@ -50,8 +52,13 @@ def register_account(body: dict[str, Any]) -> Response:
     """Become a customer with an account, and log in"""
     address, password = body["email"], body.pop("password")
     accounts.require_acceptable(turnstile().access, address, password)
-    customer_id = _register(Profile(**body))
+    # Should the account not come about, the next attempt finds the same customer by this key.
+    name = str(derived_id("registration", accounts.normal(address)))
+    key = Key("registration", name, expires_at=datetime.now(UTC) + FINISH_WITHIN)
+    customer_id = _register(Profile(**body), key)
     made = accounts.create(turnstile().access, address, password, ATTENDEE, customer_id)
+    with writing(turnstile().engine) as connection:
+        answers.forget(connection, key)
     return json_response(_begin_session(made), 201)
 
 
@@ -149,11 +156,9 @@ def enable_account(body: dict[str, Any], account_id: UUID) -> Response:
     return _set_disabled(account_id, False)
 
 
-def _register(profile: Profile) -> UUID:
-    """The customer of a new account: the same again, should the account not have come about."""
+def _register(profile: Profile, key: Key) -> UUID:
+    """The customer of a new account."""
     customer_id = uuid7()
-    name = str(derived_id("registration", accounts.normal(profile.email)))
-    key = Key("registration", name, expires_at=datetime.now(UTC) + FINISH_WITHIN)
     answer = turnstile().executor.execute(
         Command(
             register_customer,
