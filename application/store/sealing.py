@@ -198,7 +198,7 @@ def _sealed(keys: Keys, entry: "NewEntry") -> "NewEntry":
 def _opened(keys: Keys, gone: Collection[UUID], entry: "Entry") -> "Entry":
     if entry.topic not in TOPICS:
         return entry
-    if entry.stream_id not in gone:
+    if entry.stream_id not in gone or is_sealed(entry.payload):
         return entry._replace(payload=keys.open(entry.stream_id, entry.payload, _place(entry)))
     content = msgspec.json.decode(entry.payload)
     content["profile"] |= _ERASED
