@@ -1,6 +1,7 @@
 """Configuration, read once from the environment."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +23,11 @@ class Settings:
     web_threads: int = 40
     checkpoint_key: str | None = field(default=None, repr=False)
     checkpoint_minutes: int = 10
+    answer_seconds: int = 30
+    access_log: bool = False
+    cors_origins: tuple[str, ...] = ()
+    trusted_proxies: int = 0
+    hsts_seconds: int = 0
 
     @property
     def hold(self) -> timedelta:
@@ -52,6 +58,8 @@ class Settings:
             redis_url=environment.get("REDIS_URL") or None,
             host=environment.get("HOST", cls.host),
             checkpoint_key=_private_key("CHECKPOINT_KEY", environment),
+            access_log=environment.get("ACCESS_LOG", "") in ("1", "true", "yes"),
+            cors_origins=_origins("CORS_ORIGINS", environment),
             **{
                 name: _whole_number(name.upper(), environment)
                 for name in _NUMBERS
@@ -60,7 +68,18 @@ class Settings:
         )
 
 
-_NUMBERS = ("hold_minutes", "port", "web_processes", "web_threads", "checkpoint_minutes")
+_NUMBERS = (
+    "hold_minutes",
+    "port",
+    "web_processes",
+    "web_threads",
+    "checkpoint_minutes",
+    "answer_seconds",
+    "trusted_proxies",
+    "hsts_seconds",
+)
+
+_origin = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?").fullmatch
 
 
 def _private_key(name: str, environment: Mapping[str, str]) -> str | None:
@@ -69,6 +88,16 @@ def _private_key(name: str, environment: Mapping[str, str]) -> str | None:
         # It is not shown: it may be all but one digit of one.
         raise ValueError(f"{name} is not a key; 'turnstile new-key' makes one.")
     return key
+
+
+def _origins(name: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """As browsers send them: scheme, host and port, nothing after it; or `*` for all."""
+    listed = (origin.strip() for origin in environment.get(name, "").split(","))
+    origins = tuple(origin for origin in listed if origin)
+    for origin in origins:
+        if origin != "*" and not _origin(origin):
+            raise ValueError(f"{name} lists origins like https://example.org, not {origin!r}.")
+    return origins
 
 
 def _whole_number(name: str, environment: Mapping[str, str]) -> int:

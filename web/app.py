@@ -4,9 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response
+from werkzeug.middleware.proxy_fix import ProxyFix
 
+from application import tracing
 from application.composition import Turnstile
-from web import caller, current, metering, openapi, problems
+from application.settings import Settings
+from web import caller, cors, current, headers, metering, openapi, problems
 from web.encoding import MsgspecProvider
 from web.routes import ROUTES, rules
 
@@ -26,8 +29,7 @@ def create_app(turnstile: Turnstile) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.json = MsgspecProvider(app)
     app.extensions[current.EXTENSION] = turnstile
-    app.before_request(_before)
-    app.after_request(_after)
+    _answer_requests(app, turnstile.settings)
     api = openapi.describe(app)
     problems.register_problems(app)
     for blueprint in ROUTES:
@@ -37,11 +39,20 @@ def create_app(turnstile: Turnstile) -> Flask:
     return app
 
 
-def _before() -> None:
-    metering.start()
-    caller.identify()
+def _answer_requests(app: Flask, settings: Settings) -> None:
+    """What happens before and after every view."""
+    stop, add_headers = metering.stopped_by(settings.access_log), headers.added_by(settings)
 
+    def finish(response: Response) -> Response:
+        response = add_headers(stop(response))
+        tracing.end()
+        return response
 
-def _after(response: Response) -> Response:
-    metering.stop(response)
-    return caller.name_request(response)
+    if settings.trusted_proxies:
+        proxies = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
+    app.before_request(metering.start)
+    app.after_request(finish)
+    if settings.cors_origins:
+        cors.allow(app, settings.cors_origins)
+    app.before_request(caller.identify)

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import Response, g, request
+from flask import g, request
 
+from application import tracing
 from application.store.work import Context
-from domain.ids import uuid7
 from web.problems import BadRequest
 
 ANONYMOUS = "anonymous"
@@ -37,28 +37,13 @@ def caller() -> Caller:
 
 
 def identify() -> None:
-    """Determine the caller before anything else; an actor that is no name is refused.
-
-    A request id that could not be logged safely is replaced.
-    """
+    """Determine the caller before anything else; an actor that is no name is refused."""
     environ = request.environ
-    given = environ.get("HTTP_X_REQUEST_ID", "")
     actor = environ.get("HTTP_X_ACTOR", ANONYMOUS)
     g.caller = Caller(
         actor=actor if _visible(actor) else ANONYMOUS,
-        request_id=given if _visible(given) else str(uuid7()),
+        request_id=tracing.request_id(),
         ip=environ.get("REMOTE_ADDR", ""),
     )
     if g.caller.actor != actor:
         raise BadRequest("X-Actor has 1 to 128 visible ASCII characters.")
-
-
-def name_request(response: Response) -> Response:
-    """Tell the caller under which id the request was logged and recorded.
-
-    `Server` keeps the WSGI server from naming itself.
-    """
-    response.headers.add("X-Request-ID", g.caller.request_id)
-    response.headers.add("X-Content-Type-Options", "nosniff")
-    response.headers.add("Server", "turnstile")
-    return response

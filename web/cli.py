@@ -4,10 +4,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,6 +32,7 @@ from projections.registry import READ_MODELS
 from web import auditing, printing, serving
 from web.console import aggregate_id_of, box_office, err, progress, progress_bar
 from web.demo import demo
+from web.exposition import SHARED_METRICS
 from workers.jobs import COMPARE, REBUILD, request_import, request_rebuilds
 from workers.supervisor import run_processes, run_threads, stopped_by_signals
 
@@ -122,14 +124,31 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
     with box_office() as turnstile:
         settings = turnstile.settings
     _require_free_port(settings)
-    if settings.web_processes == 1 or serving.SHARED_METRICS in os.environ:
+    if settings.web_processes == 1 or SHARED_METRICS in os.environ:
         serving.serve(settings)
     else:
         with serving.shared_metrics(), stopped_by_signals() as stop:
             run_processes([["serve"]], stop)
 
 
+def _tells_metrics(command: Callable[..., None]) -> Callable[..., None]:
+    """Lets a command tell Prometheus about its process while it runs."""
+
+    @click.option("--metrics-port", type=int, help="Tell Prometheus metrics at this port.")
+    @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="And address.")
+    @wraps(command)
+    def telling(*args: Any, metrics_port: int | None, metrics_host: str, **kwargs: Any) -> None:
+        fault = metrics_port and serving.port_fault(metrics_host, metrics_port)
+        if fault:
+            raise click.ClickException(f"{fault} Choose another with --metrics-port.")
+        with serving.told_metrics(metrics_host, metrics_port):
+            command(*args, **kwargs)
+
+    return telling
+
+
 @main.command()
+@_tells_metrics
 def project() -> None:
     """Keep the read models up to date. Several may run: the others stand by."""
     with box_office() as turnstile, stopped_by_signals() as stop:
@@ -137,6 +156,7 @@ def project() -> None:
 
 
 @main.command()
+@_tells_metrics
 def react() -> None:
     """Do what follows from what happened: expire holds whose time is over, sign checkpoints."""
     with box_office() as turnstile, stopped_by_signals() as stop:
@@ -144,6 +164,7 @@ def react() -> None:
 
 
 @main.command()
+@_tells_metrics
 @click.option("--threads", default=1, show_default=True, help="Jobs at the same time.")
 def work(threads: int) -> None:
     """Work on jobs (rebuilds, comparisons, retries, imports). Any number may run, on any hosts."""
