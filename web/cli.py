@@ -3,12 +3,12 @@
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,6 @@ from application.composition import Turnstile
 from application.difference import Moment, difference
 from application.history import KINDS, as_of, history
 from application.importing import Importer, Refusal
-from application.settings import Settings
 from projections.engine import comparing
 from projections.engine.parking import waiting_streams
 from projections.engine.projector import Projector
@@ -92,7 +91,7 @@ def up(host: str | None, port: int | None) -> None:
     """
     _listen_on(host, port)
     with box_office(migrate=True) as turnstile, stopped_by_signals() as stop:
-        _require_free_port(turnstile.settings)
+        _require_free_port(turnstile.settings.host, turnstile.settings.port)
         if not turnstile.settings.embedded:
             _require_redis(turnstile)
         where = f"http://{turnstile.settings.host}:{turnstile.settings.port}"
@@ -123,7 +122,7 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
         os.environ["WEB_PROCESSES"] = str(processes)
     with box_office() as turnstile:
         settings = turnstile.settings
-    _require_free_port(settings)
+    _require_free_port(settings.host, settings.port)
     if settings.web_processes == 1 or SHARED_METRICS in os.environ:
         serving.serve(settings)
     else:
@@ -132,43 +131,36 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
 
 
 def _tells_metrics(command: Callable[..., None]) -> Callable[..., None]:
-    """Lets a command tell Prometheus about its process while it runs."""
-
-    @click.option("--metrics-port", type=int, help="Tell Prometheus metrics at this port.")
-    @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="And address.")
-    @wraps(command)
-    def telling(*args: Any, metrics_port: int | None, metrics_host: str, **kwargs: Any) -> None:
-        fault = metrics_port and serving.port_fault(metrics_host, metrics_port)
-        if fault:
-            raise click.ClickException(f"{fault} Choose another with --metrics-port.")
-        with serving.told_metrics(metrics_host, metrics_port):
-            command(*args, **kwargs)
-
-    return telling
+    """The options of a command that tells Prometheus about its process."""
+    port = click.option("--metrics-port", type=int, help="Tell Prometheus metrics at this port.")
+    host = click.option(
+        "--metrics-host", default="127.0.0.1", show_default=True, help="And address."
+    )
+    return port(host(command))
 
 
 @main.command()
 @_tells_metrics
-def project() -> None:
+def project(metrics_host: str, metrics_port: int | None) -> None:
     """Keep the read models up to date. Several may run: the others stand by."""
-    with box_office() as turnstile, stopped_by_signals() as stop:
+    with _part(metrics_host, metrics_port) as (turnstile, stop):
         Projector(turnstile).run(stop)
 
 
 @main.command()
 @_tells_metrics
-def react() -> None:
+def react(metrics_host: str, metrics_port: int | None) -> None:
     """Do what follows from what happened: expire holds whose time is over, sign checkpoints."""
-    with box_office() as turnstile, stopped_by_signals() as stop:
+    with _part(metrics_host, metrics_port) as (turnstile, stop):
         run_threads(serving.reactor_parts(turnstile), stop)
 
 
 @main.command()
 @_tells_metrics
 @click.option("--threads", default=1, show_default=True, help="Jobs at the same time.")
-def work(threads: int) -> None:
+def work(threads: int, metrics_host: str, metrics_port: int | None) -> None:
     """Work on jobs (rebuilds, comparisons, retries, imports). Any number may run, on any hosts."""
-    with box_office() as turnstile, stopped_by_signals() as stop:
+    with _part(metrics_host, metrics_port) as (turnstile, stop):
         _require_redis(turnstile)
         serving.work(turnstile, threads, stop)
 
@@ -381,6 +373,18 @@ def status_(as_json: bool) -> None:
         printing.status_table(models)
 
 
+@contextmanager
+def _part(
+    metrics_host: str, metrics_port: int | None
+) -> Iterator[tuple[Turnstile, threading.Event]]:
+    """The box office of a part in a process of its own, and what tells it to end."""
+    with box_office() as turnstile, stopped_by_signals() as stop:
+        if metrics_port is not None:
+            _require_free_port(metrics_host, metrics_port, "--metrics-port")
+        with serving.told_metrics(metrics_host, metrics_port):
+            yield turnstile, stop
+
+
 def _listen_on(host: str | None, port: int | None) -> None:
     """Options win over the environment, also in the processes that this one starts."""
     if host is not None:
@@ -414,7 +418,7 @@ def _follow(turnstile: Turnstile, wanted: dict[str, UUID]) -> None:
         raise click.ClickException("Not every job succeeded.")
 
 
-def _require_free_port(settings: Settings) -> None:
-    fault = serving.port_fault(settings.host, settings.port)
+def _require_free_port(host: str, port: int, option: str = "--port") -> None:
+    fault = serving.port_fault(host, port)
     if fault is not None:
-        raise click.ClickException(f"{fault} Choose another with --port.")
+        raise click.ClickException(f"{fault} Choose another with {option}.")
