@@ -408,7 +408,7 @@ def _follow(turnstile: Turnstile, wanted: dict[str, UUID]) -> None:
             with turnstile.engine.connect() as connection:
                 found = {title: jobs.job(connection, job_id) for title, job_id in wanted.items()}
             for title, job in found.items():
-                assert job is not None, "It was just asked for."
+                assert job is not None, "It was just asked for."  # nosec B101 # a bug if not
                 bar.update(tasks[title], completed=job["done"], total=job["total"] or 1)
                 if job["finished_at"] is not None:
                     ended[title] = job

@@ -18,7 +18,7 @@ from application.store.tables import events
 from application.store.writes import Writes, writes_to
 
 GENESIS = bytes(32)
-_SECRET = '"secret":"'
+_SECRET = '"secret":"'  # nosec B105 # what to look for
 _encode = msgspec.json.Encoder().encode
 
 
