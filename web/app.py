@@ -27,6 +27,7 @@ def create_app(turnstile: Turnstile) -> Flask:
     """An application that serves `turnstile`."""
     app = App("web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    app.url_map.merge_slashes = False  # by redirects, to whatever host the request names
     app.json = MsgspecProvider(app)
     app.extensions[current.EXTENSION] = turnstile
     _answer_requests(app, turnstile.settings)

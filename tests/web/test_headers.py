@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from werkzeug.test import EnvironBuilder
 
+from application.settings import Settings
 from tests.web.conftest import EVENT, BoxOffice
 
 Configured = Callable[..., BoxOffice]
@@ -125,10 +127,49 @@ def test_pages_of_every_origin_may_call_where_that_is_configured(configured: Con
     assert response.headers["Access-Control-Allow-Origin"] == "*"
 
 
+def test_origins_are_read_from_the_environment():
+    given = Settings.from_environment({"CORS_ORIGINS": f" {SHOP}, http://[::1]:8080 ,"})
+    assert given.cors_origins == (SHOP, "http://[::1]:8080")
+    assert Settings.from_environment({}).cors_origins == ()
+
+
+@pytest.mark.parametrize(
+    "wrong", ["shop.example.org", f"{SHOP}/", f"{SHOP}/x", "https://*.example.org"]
+)
+def test_what_is_no_origin_is_refused(wrong: str):
+    with pytest.raises(ValueError, match="CORS_ORIGINS lists origins"):
+        Settings.from_environment({"CORS_ORIGINS": f"{SHOP},{wrong}"})
+
+
 def test_nobody_answers_a_preflight_unless_configured(office: BoxOffice):
     asked = {"Origin": SHOP, "Access-Control-Request-Method": "POST"}
     response = office.client.options("/api/v1/orders", headers=asked)
     assert "Access-Control" not in str(response.headers)
+
+
+# Redirects
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.example.org/",
+        "//evil.example.org/..",
+        "/api/v1//events",
+        "/api/v1/events/",
+        "/docs/",
+        "/docs//evil.example.org",
+        "/problems//evil.example.org",
+        "/%2f%2fevil.example.org",
+        "/\\evil.example.org",
+        "/https://evil.example.org",
+    ],
+)
+def test_nobody_is_sent_elsewhere(office: BoxOffice, path: str):
+    environ = EnvironBuilder(base_url="http://evil.example.org").get_environ()
+    response = office.client.open({**environ, "PATH_INFO": path})
+    assert response.status_code == 404
+    assert "Location" not in response.headers
 
 
 # Proxies
