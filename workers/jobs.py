@@ -108,7 +108,6 @@ class Jobs:
             job_id = jobs.request(connection, kind, subject)
         options: Any = {REQUEST_ID: tracing.request_id()}
         self._actors[kind].send_with_options(args=(str(job_id),), **options)
-        logger.info("job.requested", job_id=str(job_id), kind=kind, subject=subject)
         return job_id
 
     def start_worker(self, threads: int = 2) -> dramatiq.Worker:
@@ -227,6 +226,7 @@ def request_for(turnstile: Turnstile, kind: str, name: str) -> dict[str, Any]:
     except KeyError:
         raise NotFound(f"There is no read model {name!r}.") from None
     job_id = jobs_of(turnstile).request(kind, name)
+    logger.info("job.requested", job_id=str(job_id), kind=kind, subject=name)
     with turnstile.engine.connect() as connection:
         return jobs.job(connection, job_id) or {}
 

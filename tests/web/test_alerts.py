@@ -1,5 +1,6 @@
 """What alerts are written in terms of is what a running box office tells."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,8 @@ def metrics_of(expression: str) -> dict[str, set[str]]:
 
 
 @pytest.fixture(scope="module")
-def told(request: pytest.FixtureRequest) -> Samples:
-    """What all processes of a deployment tell together, after a job was done."""
+def deployment(request: pytest.FixtureRequest) -> tuple[Samples, str]:
+    """What all processes of a deployment tell together after a job was done, and their log."""
     port = free_port()
     url, redis_url = (
         request.getfixturevalue(name) for name in ("migrated_postgres", "redis_database")
@@ -54,7 +55,12 @@ def told(request: pytest.FixtureRequest) -> Samples:
         client.post("/api/v1/customers", CUSTOMER)
         client.post(f"/api/v1/projections/{OPEN_HOLDS.name}/rebuild")
         eventually(lambda: '"job.ended"' in running.said, pause=0.1)
-        return eventually(lambda: told_of_a_job(port), pause=0.1)
+        return eventually(lambda: told_of_a_job(port), pause=0.1), running.said
+
+
+@pytest.fixture(scope="module")
+def told(deployment: tuple[Samples, str]) -> Samples:
+    return deployment[0]
 
 
 def told_of_a_job(port: int) -> Samples:
@@ -74,6 +80,14 @@ def test_workers_are_counted_with_the_web_processes(told: Samples):
     assert float(count["value"]) == 1
     checks = {check["check"] for check in told["turnstile_check_ok"]}
     assert checks == {"database", "projections", "redis"}
+
+
+def test_a_worker_logs_under_the_id_of_the_request(deployment: tuple[Samples, str]):
+    lines = [json.loads(line) for line in deployment[1].splitlines() if line.startswith("{")]
+    (asked,) = [line for line in lines if line["event"] == "job.requested"]
+    (ended,) = [line for line in lines if line["event"] == "job.ended"]
+    assert asked["request_id"]
+    assert (ended["job_id"], ended["request_id"]) == (asked["job_id"], asked["request_id"])
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
