@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import Engine, text
 from structlog.testing import capture_logs
 
@@ -13,7 +14,8 @@ from application.store.database import open_engine
 from projections.open_holds import OPEN_HOLDS
 from tests.web.conftest import BoxOffice
 from tests.workers.processes import eventually
-from web import metering
+from web import metering, problems
+from workers import jobs
 from workers.jobs import jobs_of
 
 SECRET = "token-that-nobody-may-see"
@@ -22,8 +24,10 @@ Lines = list[MutableMapping[str, Any]]
 
 
 @pytest.fixture
-def lines() -> Iterator[Lines]:
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     """What was logged, with the ids that the processor of `configure_logs` adds."""
+    for module in (metering, problems, jobs):  # their own may be bound to an earlier test's logs
+        monkeypatch.setattr(module, "logger", structlog.get_logger())
     with capture_logs(processors=[tracing.add_request_id]) as lines:
         yield lines
 
