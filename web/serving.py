@@ -30,8 +30,8 @@ from workers.supervisor import end_with
 
 STOP_SECONDS = 10
 LOOK_SECONDS = 0.5
-HEADER_SECONDS = 10
-"""For the headers of a request, and between two of them."""
+OUR_LOGS = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
+"""What granian says goes where all logs go."""
 MOST_CONNECTIONS = 2_000
 """Idle ones included, of the embedded server; each is a file descriptor."""
 
@@ -59,12 +59,13 @@ def serve(settings: Settings) -> None:
         port=settings.port,
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=1000 * _header_seconds(settings)),
+        http1_settings=HTTP1Settings(header_read_timeout=1000 * settings.answer_seconds),
         workers=settings.web_processes,
         blocking_threads=settings.web_threads,
         workers_kill_timeout=STOP_SECONDS,
         respawn_failed_workers=True,
         log_access=False,
+        log_dictconfig=OUR_LOGS,
     ).serve()
 
 
@@ -111,10 +112,6 @@ def worker() -> Flask:
 def _watch_connections(settings: Settings, stop: threading.Event) -> None:
     arguments = (settings.port, settings.answer_seconds, stop)
     threading.Thread(target=patience.watch, args=arguments, name="patience", daemon=True).start()
-
-
-def _header_seconds(settings: Settings) -> int:
-    return min(HEADER_SECONDS, settings.answer_seconds)
 
 
 def work(turnstile: Turnstile, threads: int, stop: threading.Event) -> None:

@@ -90,6 +90,13 @@ def test_a_worker_logs_under_the_id_of_the_request(deployment: tuple[Samples, st
     assert (ended["job_id"], ended["request_id"]) == (asked["job_id"], asked["request_id"])
 
 
+def test_whatever_is_logged_is_json(deployment: tuple[Samples, str]):
+    logged = deployment[1].split("/docs\n")[1].splitlines()  # after a greeting for people
+    for line in logged:
+        assert {"event", "level", "timestamp"} <= json.loads(line).keys()
+    assert any("granian" in line for line in logged)
+
+
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
 def test_an_alert_is_about_what_is_told(told: Samples, alert: dict[str, Any]):
     named = metrics_of(alert["expr"])
