@@ -1,6 +1,7 @@
 """Configuration, read once from the environment."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -62,6 +63,11 @@ class Settings:
     checkpoint_key: str | None = field(default=None, repr=False)
     checkpoint_minutes: int = 10
     retention_days: int | None = None
+    answer_seconds: int = 30
+    access_log: bool = False
+    cors_origins: tuple[str, ...] = ()
+    trusted_proxies: int = 0
+    hsts_seconds: int = 0
 
     @property
     def hold(self) -> timedelta:
@@ -118,6 +124,8 @@ class Settings:
             secret_key=_secret_key(environment),
             master_key=_master_key(environment),
             checkpoint_key=_key("CHECKPOINT_KEY", environment),
+            access_log=environment.get("ACCESS_LOG", "") in ("1", "true", "yes"),
+            cors_origins=_origins("CORS_ORIGINS", environment),
             **given,
         )
 
@@ -130,7 +138,22 @@ _NUMBERS = (
     "web_threads",
     "checkpoint_minutes",
     "retention_days",
+    "answer_seconds",
+    "trusted_proxies",
+    "hsts_seconds",
 )
+
+_origin = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?").fullmatch
+
+
+def _origins(name: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """As browsers send them: scheme, host and port, nothing after it; or `*` for all."""
+    listed = (origin.strip() for origin in environment.get(name, "").split(","))
+    origins = tuple(origin for origin in listed if origin)
+    for origin in origins:
+        if origin != "*" and not _origin(origin):
+            raise ValueError(f"{name} lists origins like https://example.org, not {origin!r}.")
+    return origins
 
 
 def _whole_number(name: str, environment: Mapping[str, str]) -> int:

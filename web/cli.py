@@ -3,8 +3,9 @@
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,7 +20,6 @@ from application.composition import Turnstile
 from application.difference import Moment, difference
 from application.history import KINDS, as_of, history
 from application.importing import Importer, Refusal
-from application.settings import Settings
 from projections.engine import comparing
 from projections.engine.parking import waiting_streams
 from projections.engine.projector import Projector
@@ -38,6 +38,7 @@ from web.console import (
     warn_of_development_secrets,
 )
 from web.demo import demo
+from web.exposition import SHARED_METRICS
 from workers.jobs import COMPARE, REBUILD, request_import, request_rebuilds
 from workers.supervisor import run_processes, run_threads, stopped_by_signals
 
@@ -97,7 +98,7 @@ def up(host: str | None, port: int | None) -> None:
     """
     _listen_on(host, port)
     with box_office(migrate=True) as turnstile, stopped_by_signals() as stop:
-        _require_free_port(turnstile.settings)
+        _require_free_port(turnstile.settings.host, turnstile.settings.port)
         if not turnstile.settings.embedded:
             _require_redis(turnstile)
         warn_of_development_secrets(turnstile.settings)
@@ -129,34 +130,46 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
         os.environ["WEB_PROCESSES"] = str(processes)
     with box_office() as turnstile:
         settings = turnstile.settings
-    _require_free_port(settings)
+    _require_free_port(settings.host, settings.port)
     warn_of_development_secrets(settings)
-    if settings.web_processes == 1 or serving.SHARED_METRICS in os.environ:
+    if settings.web_processes == 1 or SHARED_METRICS in os.environ:
         serving.serve(settings)
     else:
         with serving.shared_metrics(), stopped_by_signals() as stop:
             run_processes([["serve"]], stop)
 
 
+def _tells_metrics(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command that tells Prometheus about its process."""
+    port = click.option("--metrics-port", type=int, help="Tell Prometheus metrics at this port.")
+    host = click.option(
+        "--metrics-host", default="127.0.0.1", show_default=True, help="And address."
+    )
+    return port(host(command))
+
+
 @main.command()
-def project() -> None:
+@_tells_metrics
+def project(metrics_host: str, metrics_port: int | None) -> None:
     """Keep the read models up to date. Several may run: the others stand by."""
-    with box_office() as turnstile, stopped_by_signals() as stop:
+    with _part(metrics_host, metrics_port) as (turnstile, stop):
         Projector(turnstile).run(stop)
 
 
 @main.command()
-def react() -> None:
+@_tells_metrics
+def react(metrics_host: str, metrics_port: int | None) -> None:
     """Do what follows from what happened: expire holds whose time is over, sign checkpoints."""
-    with box_office() as turnstile, stopped_by_signals() as stop:
+    with _part(metrics_host, metrics_port) as (turnstile, stop):
         run_threads(serving.reactor_parts(turnstile), stop)
 
 
 @main.command()
+@_tells_metrics
 @click.option("--threads", default=1, show_default=True, help="Jobs at the same time.")
-def work(threads: int) -> None:
+def work(threads: int, metrics_host: str, metrics_port: int | None) -> None:
     """Work on jobs (rebuilds, comparisons, retries, imports). Any number may run, on any hosts."""
-    with box_office() as turnstile, stopped_by_signals() as stop:
+    with _part(metrics_host, metrics_port) as (turnstile, stop):
         _require_redis(turnstile)
         serving.work(turnstile, threads, stop)
 
@@ -369,6 +382,18 @@ def status_(as_json: bool) -> None:
         printing.status_table(models)
 
 
+@contextmanager
+def _part(
+    metrics_host: str, metrics_port: int | None
+) -> Iterator[tuple[Turnstile, threading.Event]]:
+    """The box office of a part in a process of its own, and what tells it to end."""
+    with box_office() as turnstile, stopped_by_signals() as stop:
+        if metrics_port is not None:
+            _require_free_port(metrics_host, metrics_port, "--metrics-port")
+        with serving.told_metrics(metrics_host, metrics_port):
+            yield turnstile, stop
+
+
 def _listen_on(host: str | None, port: int | None) -> None:
     """Options win over the environment, also in the processes that this one starts."""
     if host is not None:
@@ -392,7 +417,7 @@ def _follow(turnstile: Turnstile, wanted: dict[str, UUID]) -> None:
             with turnstile.engine.connect() as connection:
                 found = {title: jobs.job(connection, job_id) for title, job_id in wanted.items()}
             for title, job in found.items():
-                assert job is not None, "It was just asked for."
+                assert job is not None, "It was just asked for."  # nosec B101 # a bug if not
                 bar.update(tasks[title], completed=job["done"], total=job["total"] or 1)
                 if job["finished_at"] is not None:
                     ended[title] = job
@@ -402,7 +427,7 @@ def _follow(turnstile: Turnstile, wanted: dict[str, UUID]) -> None:
         raise click.ClickException("Not every job succeeded.")
 
 
-def _require_free_port(settings: Settings) -> None:
-    fault = serving.port_fault(settings.host, settings.port)
+def _require_free_port(host: str, port: int, option: str = "--port") -> None:
+    fault = serving.port_fault(host, port)
     if fault is not None:
-        raise click.ClickException(f"{fault} Choose another with --port.")
+        raise click.ClickException(f"{fault} Choose another with {option}.")

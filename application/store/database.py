@@ -1,5 +1,6 @@
 """Connections: the same engine settings for every process, on PostgreSQL and SQLite."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.engine.url import URL
 
+from application import tracing
 from application.store.vault import Vault
 
 WRITES = "turnstile_writes"
@@ -26,6 +28,8 @@ REPLICA_OPTIONS = f"{POSTGRES_OPTIONS} -c default_transaction_read_only=on"
 REPLICA_CONNECT_SECONDS = 2
 REPLICA_SILENT_MS = 5_000
 """A host that has vanished sends no refusal; without these a query waits for minutes."""
+
+_unsafe = re.compile(r"[^A-Za-z0-9._:@+=-]").sub
 
 
 def normal_url(url: str) -> URL:
@@ -71,8 +75,25 @@ def vault_of(connection: Connection) -> Vault:
     return vault
 
 
+def _name_request(
+    _connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any
+) -> tuple[str, Any]:
+    """Tell in the statement which request it is for, as `pg_stat_activity` and the log of slow
+    queries show it.
+
+    A batch of commands is named after the request of its leader. What could end the comment, or
+    be taken for a parameter, is replaced.
+    """
+    request_id = tracing.request_id()
+    if request_id:
+        statement = f"/*request_id='{_unsafe('_', request_id)}'*/ {statement}"
+    return statement, parameters
+
+
 def _postgres(url: URL, vault: Vault | None, pool_size: int, **arguments: Any) -> Engine:
-    return _engine(url, vault, pool_size, {"application_name": "turnstile", **arguments})
+    engine = _engine(url, vault, pool_size, {"application_name": "turnstile", **arguments})
+    event.listen(engine, "before_cursor_execute", _name_request, retval=True)
+    return engine
 
 
 def _engine(url: URL, vault: Vault | None, pool_size: int, connect_args: dict[str, Any]) -> Engine:

@@ -135,13 +135,13 @@ def unnested(columns: tuple[Column[Any], ...]) -> str:
 @lru_cache(maxsize=512)
 def _insert_sql(table: Table) -> str:
     rows = unnested(tuple(table.columns))
-    return f"INSERT INTO {table.name} ({_names(table.columns)}) SELECT * FROM {rows}"
+    return f"INSERT INTO {table.name} ({_names(table.columns)}) SELECT * FROM {rows}"  # nosec B608 # names only
 
 
 @lru_cache(maxsize=512)
 def _upsert_sql(table: Table) -> str:
     changes = ", ".join(f"{name} = excluded.{name}" for name in _other_names(table))
-    action = f"UPDATE SET {changes}" if changes else "NOTHING"
+    action = f"UPDATE SET {changes}" if changes else "NOTHING"  # nosec B608 # names only
     return f"{_insert_sql(table)} ON CONFLICT ({_names(table.primary_key)}) DO {action}"
 
 
@@ -150,7 +150,8 @@ def _delete_sql(table: Table) -> str:
     keys = tuple(table.primary_key)
     names = ", ".join(f"key_{key.name}" for key in keys)
     same = " AND ".join(f"{table.name}.{key.name} = gone.key_{key.name}" for key in keys)
-    return f"DELETE FROM {table.name} USING {unnested(keys)} AS gone ({names}) WHERE {same}"
+    gone = f"{unnested(keys)} AS gone ({names})"
+    return f"DELETE FROM {table.name} USING {gone} WHERE {same}"  # nosec B608 # names only
 
 
 def _upsert(table: Table) -> Any:
