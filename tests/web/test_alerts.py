@@ -4,18 +4,21 @@ import json
 import re
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from projections.open_holds import OPEN_HOLDS
-from tests.workers.processes import REPOSITORY, Client, Running, eventually, free_port, turnstile
-from tests.workers.test_up import CUSTOMER
+from tests.keys import bearer
+from tests.workers.processes import REPOSITORY, Running, eventually, free_port, turnstile
+from tests.workers.test_up import CUSTOMER, ready
 
 RULES = yaml.safe_load((REPOSITORY / "docs" / "alerts.yml").read_text())
 ALERTS: list[dict[str, Any]] = [rule for group in RULES["groups"] for rule in group["rules"]]
+
+PROMETHEUS = "what-prometheus-shows"
 
 pytestmark = pytest.mark.xdist_group("alerts")  # which ask the same deployment
 
@@ -24,7 +27,9 @@ Samples = dict[str, list[dict[str, str]]]
 
 
 def samples(port: int) -> Samples:
-    with urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+    with urlopen(
+        Request(f"http://127.0.0.1:{port}/metrics", headers=bearer(PROMETHEUS))
+    ) as response:
         text = response.read().decode()
     found: Samples = {}
     for family in text_string_to_metric_families(text):
@@ -48,10 +53,9 @@ def deployment(request: pytest.FixtureRequest) -> tuple[Samples, str]:
     url, redis_url = (
         request.getfixturevalue(name) for name in ("migrated_postgres", "redis_database")
     )
-    settings = {"WEB_PROCESSES": "2", "REDIS_URL": redis_url}
+    settings = {"WEB_PROCESSES": "2", "REDIS_URL": redis_url, "METRICS_TOKEN": PROMETHEUS}
     with turnstile("up", "--port", str(port), url=url, **settings) as running:
-        client = Client(port)
-        eventually(lambda: client.answers("/health/ready"), pause=0.1)
+        client = ready(port, url)
         client.post("/api/v1/customers", CUSTOMER)
         client.post(f"/api/v1/projections/{OPEN_HOLDS.name}/rebuild")
         eventually(lambda: '"job.ended"' in running.said, pause=0.1)

@@ -9,7 +9,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.keys import bearer, service_key
 from tests.web.conftest import EVENT
+from tests.workers.festival import box_office
 from tests.workers.processes import Client, eventually, free_port, turnstile
 
 THREADS = 2
@@ -20,32 +22,33 @@ ATTACKERS = 120
 Attack = Callable[[socket.socket], None]
 
 
-Serve = Callable[..., AbstractContextManager[int]]
+Serve = Callable[..., AbstractContextManager[Client]]
 
 
 @pytest.fixture(params=["waitress", "granian"])
 def serving(request: pytest.FixtureRequest) -> Serve:
-    """`serving(NAME=value)` is the port of a server with few threads and little patience."""
+    """`serving(NAME=value)` is a client of a server with few threads and little patience."""
     embedded = request.param == "waitress"
     url = request.getfixturevalue(f"migrated_{'sqlite' if embedded else 'postgres'}_url")
     few = {"WEB_PROCESSES": "1", "WEB_THREADS": str(THREADS), "ANSWER_SECONDS": str(ANSWER_SECONDS)}
 
     @contextmanager
-    def serve(**environment: str) -> Iterator[int]:
+    def serve(**environment: str) -> Iterator[Client]:
         port = free_port()
         with turnstile(
             "up" if embedded else "serve", url=url, PORT=str(port), **few, **environment
         ):
             eventually(lambda: Client(port).answers("/health/live"), pause=0.1)
-            yield port
+            with box_office(url) as turnstile_:
+                yield Client(port, service_key(turnstile_))
 
     return serve
 
 
 @pytest.fixture
 def port(serving: Serve) -> Iterator[int]:
-    with serving() as port:
-        yield port
+    with serving() as client:
+        yield client.port
 
 
 def says_nothing(_: socket.socket) -> None:
@@ -99,11 +102,13 @@ def test_an_address_is_taken_from_as_many_proxies_as_are_trusted(
     serving: Serve, proxies: int, seen: str
 ):
     headers = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9", "Content-Type": "application/json"}
-    with serving(TRUSTED_PROXIES=str(proxies)) as port:
+    with serving(TRUSTED_PROXIES=str(proxies)) as client:
         made = Request(
-            f"http://127.0.0.1:{port}/api/v1/events", json.dumps(EVENT).encode(), headers
+            f"http://127.0.0.1:{client.port}/api/v1/events",
+            json.dumps(EVENT).encode(),
+            headers | bearer(client.key),
         )
         with urlopen(made) as response:
             event_id = json.load(response)["id"]
-        history = Client(port).get(f"/api/v1/events/{event_id}/history")
+        history = client.get(f"/api/v1/events/{event_id}/history")
     assert history["items"][0]["metadata"]["ip"] == seen
