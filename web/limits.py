@@ -102,9 +102,7 @@ def _tell(response: Response) -> Response:
 
 
 def _limiter() -> Limiter:
-    limiter: Any = current_app.extensions[EXTENSION]
-    assert isinstance(limiter, Limiter)
-    return limiter
+    return cast(Limiter, current_app.extensions[EXTENSION])
 
 
 def _address() -> str:

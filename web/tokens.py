@@ -46,7 +46,7 @@ def tokens(account: Account, session_id: UUID, refresh_id: UUID) -> dict[str, An
     return {
         "access_token": create_access_token(subject, additional_claims={SESSION: session}),
         "refresh_token": create_refresh_token(subject, additional_claims=refresh),
-        "token_type": "Bearer",
+        "token_type": "Bearer",  # nosec B105 # how to send it
         "expires_in": int(ACCESS_LIFETIME.total_seconds()),
         "account": account,
     }

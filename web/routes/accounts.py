@@ -40,7 +40,10 @@ from web.tokens import refresh_ids, session_of_access, tokens
 
 blueprint = Blueprint("accounts", "/api/v1", "Who people are, and their sessions")
 
-LOG_IN = {"email": "ada@example.org", "password": "correct horse battery"}
+LOG_IN = {
+    "email": "ada@example.org",
+    "password": "correct horse battery",  # nosec B105 # an example
+}
 FINISH_WITHIN = timedelta(minutes=10)
 PROBLEMS = (400, 401, 413, 415, 422, 429, 503)
 
