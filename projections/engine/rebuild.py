@@ -41,6 +41,8 @@ from projections.engine.read_model import ReadModel
 from projections.engine.reading import Reading
 
 BATCH = 10_000
+REMEMBERED = 8_000
+"""Rows of each table that stay in memory; few, since several read models are built at a time."""
 LEVEL_SECONDS = 60.0
 SWAP_SECONDS = 60.0
 SWAP_PAUSE = 0.2
@@ -336,7 +338,7 @@ class _Shadow:
         self.tables = {
             table: table.to_metadata(metadata, name=table.name + SUFFIX) for table in model.tables
         }
-        self.target = Target(model, self.tables, self.name)
+        self.target = Target(model, self.tables, self.name, REMEMBERED)
         self.indexes = [index for table in self.tables.values() for index in _set_aside(table)]
         self.started_at = datetime.now(UTC)
         self.position = 0
