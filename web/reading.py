@@ -13,7 +13,6 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from application.store import log, signals
-from application.store.database import reading
 from application.store.tables import tracking
 from domain.errors import NotFound
 from projections.engine.read_model import ReadModel
@@ -78,7 +77,7 @@ def _answering(
             def ask() -> tuple[int, Any]:
                 if wanted is not None:
                     _await_position(engine, names, wanted)
-                with reading(engine) as connection:
+                with engine.connect() as connection:
                     position = position_of(connection, names)
                     if wanted is not None:
                         # Behind one address there may be several replicas.
@@ -108,7 +107,7 @@ def _wanted_position() -> int | None:
 
 def _await_position(engine: Engine, names: list[str], wanted: int) -> None:
     def reached() -> bool:
-        with reading(engine) as connection:
+        with engine.connect() as connection:
             return position_of(connection, names) >= wanted
 
     bell = signals.READ_MODELS if names else signals.LOG

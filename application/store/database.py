@@ -97,15 +97,6 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection for queries, each of which sees what was committed when it began. So they do
-    in a transaction of PostgreSQL's usual kind, which costs two more round trips."""
-    level = {"isolation_level": "AUTOCOMMIT"} if is_postgres(engine) else {}
-    with engine.connect().execution_options(**level) as connection:
-        yield connection
-
-
-@contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads: all of it as it was at its first query, whatever others
     commit meanwhile, and in nobody's way."""

@@ -1,7 +1,6 @@
 """Waiting until a read model has seen a position: woken, not polling."""
 
 from application.composition import Turnstile
-from application.store.database import reading
 from application.store.signals import READ_MODELS
 from projections.engine.positions import positions
 
@@ -10,7 +9,7 @@ def wait_for(turnstile: Turnstile, name: str, position: int, timeout: float) -> 
     """Whether the read model has reached `position` within `timeout` seconds."""
 
     def reached() -> bool:
-        with reading(turnstile.engine) as connection:
+        with turnstile.engine.connect() as connection:
             return positions(connection, [name]).get(name, 0) >= position
 
     return turnstile.signals.wait_until(READ_MODELS, reached, timeout)
