@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select
 
-from application.store.database import open_engine, writing
+from application.store.database import open_engine
 from application.store.writes import writes_to
 from projections.engine.applying import Target
 from projections.engine.read_model import ReadModel
@@ -59,7 +59,7 @@ MODEL: Any = ReadModel("visits", tables=(visits,), handlers={Came: came, Left: l
 def connection(migrated_url: str) -> Iterator[Connection]:
     rehearsed.clear()
     engine = open_engine(migrated_url)
-    with writing(engine) as connection:
+    with engine.connect() as connection:  # nothing is committed
         visits.create(connection)
         connection.execute(insert(visits), [{"number": 1, "guests": 5}])
         yield connection
