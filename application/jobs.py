@@ -63,10 +63,10 @@ def progress(connection: Connection, job_id: UUID, done: int, total: int) -> Non
 
 
 def finish(connection: Connection, job_id: UUID, state: str, outcome: str) -> None:
-    """Note what came of it; `state` is `DONE` or `FAILED`."""
+    """Note what came of it; `state` is `DONE` or `FAILED`. What has been noted stays."""
     connection.execute(
         update(jobs)
-        .where(jobs.c.id == job_id)
+        .where(jobs.c.id == job_id, jobs.c.finished_at.is_(None))
         .values(state=state, outcome=outcome, finished_at=datetime.now(UTC))
     )
 

@@ -3,13 +3,13 @@
 A scan counts for the event at whose gate it was made, whichever event the ticket is for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Date, Integer, Table, Text, Uuid, select
+from sqlalchemy import Column, Connection, Date, Integer, Select, Table, Text, Uuid, select
 
 from application.store.tables import UTCDateTime
 from domain.aggregate import Fact
@@ -152,10 +152,10 @@ FIGURES: dict[str, Callable[[Any], Any]] = {
 
 def totals(connection: Connection, organizer_id: UUID | None = None) -> dict[str, dict[str, Any]]:
     """The counts of every event, or of an organizer's, by its id."""
-    query = select(gate_totals)
+    query = _TOTALS
     if organizer_id is not None:
         query = query.where(gate_totals.c.event_id.in_(events_of(organizer_id)))
-    return {str(row.event_id): _shown(row) for row in connection.execute(query)}
+    return {str(counts["event_id"]): counts for counts in _read(connection, query)}
 
 
 def totals_of(connection: Connection, event_id: UUID) -> dict[str, Any] | None:
@@ -164,16 +164,14 @@ def totals_of(connection: Connection, event_id: UUID) -> dict[str, Any] | None:
     Exits count as valid scans. `last_updated` is when the latest of what is counted happened;
     null when nothing did.
     """
-    query = select(gate_totals).where(gate_totals.c.event_id == event_id)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _shown(row)
+    query = _TOTALS.where(gate_totals.c.event_id == event_id)
+    return next(_read(connection, query), None)
 
 
 def daily(connection: Connection, event_id: UUID) -> list[dict[str, Any]]:
     """The counts of each day (UTC) on which there was something to count, in order."""
-    query = select(gate_days).where(gate_days.c.event_id == event_id)
-    days = connection.execute(query.order_by(gate_days.c.stat_date))
-    return [{**_shown(row), "stat_date": row.stat_date} for row in days]
+    query = _DAYS.where(gate_days.c.event_id == event_id).order_by(gate_days.c.stat_date)
+    return list(_read(connection, query))
 
 
 def hourly(connection: Connection, event_id: UUID) -> list[dict[str, Any]]:
@@ -199,5 +197,17 @@ def _known(ticket_type_id: UUID) -> UUID | None:
     return None if ticket_type_id == NO_TICKET_TYPE else ticket_type_id
 
 
-def _shown(row: Any) -> dict[str, Any]:
-    return {"event_id": row.event_id, **{name: figure(row) for name, figure in FIGURES.items()}}
+def _read(connection: Connection, query: Select[Any]) -> Iterator[dict[str, Any]]:
+    found = connection.execute(query)
+    names = tuple(found.keys())
+    return (dict(zip(names, row, strict=True)) for row in found)
+
+
+def _figures(table: Table) -> Select[Any]:
+    """The database reads them off its rows, in a small part of the time that it would take here."""
+    figures = (figure(table.c).label(name) for name, figure in FIGURES.items())
+    return select(table.c.event_id, *figures)
+
+
+_TOTALS = _figures(gate_totals)
+_DAYS = _figures(gate_days).add_columns(gate_days.c.stat_date)

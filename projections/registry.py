@@ -31,3 +31,8 @@ READ_MODELS: tuple[ReadModel, ...] = (
 def read_model(name: str) -> ReadModel:
     """The read model of that name; raises `KeyError`."""
     return {model.name: model for model in READ_MODELS}[name]
+
+
+def related(model: ReadModel) -> list[ReadModel]:
+    """The others that handle much the same events."""
+    return [other for other in READ_MODELS if other != model and other.subject == model.subject]

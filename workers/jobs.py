@@ -6,6 +6,7 @@ handed out twice, and starts again cleanly when its worker was killed.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -37,9 +38,17 @@ from domain.errors import NotFound
 from projections.engine import leases
 from projections.engine.comparing import UNFILLED, Comparison
 from projections.engine.read_model import ReadModel
-from projections.engine.rebuild import RebuildRuns, compare, largest_first, rebuild
+from projections.engine.rebuild import (
+    Outcomes,
+    Progress,
+    RebuildRuns,
+    Rebuilt,
+    compare_together,
+    largest_first,
+    rebuild_together,
+)
 from projections.engine.retrying import retry
-from projections.registry import read_model
+from projections.registry import read_model, related
 
 QUEUE = "turnstile"
 REBUILD, COMPARE, RETRY, IMPORT = "rebuild", "compare", "retry", "import"
@@ -49,6 +58,8 @@ TIME_LIMIT_MS = 6 * 60 * 60 * 1000
 DEAD_AFTER_MS = leases.SECONDS * 1000
 """A worker that has been silent so long is dead; its jobs go to others. Workers ask for jobs
 every second, and one that was only slow does no harm: a job can be done twice."""
+DONE_AGAIN = (RebuildRuns, OperationalError)
+"""What passes: the job is done again when nobody else rebuilds, or the database is back."""
 LOOK_AFTER_SECONDS = 10.0
 ALWAYS = 1_000_000
 REQUEST_ID = "request_id"
@@ -76,6 +87,8 @@ SECONDS = Histogram(
 
 Work = Callable[[UUID, str], str]
 """What an actor does with a job's id and subject; it returns the outcome, in words."""
+Together = Callable[[Turnstile, dict[ReadModel, Progress]], Outcomes[Any]]
+"""What is done with several read models at once."""
 
 logger = structlog.get_logger(__name__)
 
@@ -188,22 +201,62 @@ class Jobs:
         """Do the job, and keep what came of it; the state in which it is then."""
         try:
             outcome = work(job_id, job["subject"])
-        except (RebuildRuns, OperationalError):  # it is done again, when the database is back
+        except DONE_AGAIN:
             raise
         except (Exception, TimeLimitExceeded) as error:
-            self._finish(job_id, jobs.FAILED, f"{type(error).__name__}: {error}")
-            logger.exception("job.failed", job_id=str(job_id), kind=job["kind"])
+            self._fail(job_id, job["kind"], error)
             return jobs.FAILED
         self._finish(job_id, jobs.DONE, outcome)
         return jobs.DONE
 
     def _rebuild(self, job_id: UUID, name: str) -> str:
-        rebuilt = rebuild(self._turnstile, read_model(name), self._progress_of(job_id))
-        done = f"{rebuilt.rows} rows at position {rebuilt.position}"
-        return f"{done}; {_in_words(rebuilt.comparison)}"
+        return self._together(REBUILD, job_id, name, rebuild_together)
 
     def _compare(self, job_id: UUID, name: str) -> str:
-        return _in_words(compare(self._turnstile, read_model(name), self._progress_of(job_id)))
+        return self._together(COMPARE, job_id, name, compare_together)
+
+    def _together(self, kind: str, job_id: UUID, name: str, work: Together) -> str:
+        """Do a job, and beside it those of the same kind that wait for the same events: these are
+        read once. What becomes of those concerns nobody but them.
+
+        Each has a message of its own, by which it is done again if it is not finished here.
+        """
+        ids = {read_model(name): job_id} | self._waiting_beside(kind, name)
+        progress = {model: self._progress_of(ids[model]) for model in ids}
+        with closing(work(self._turnstile, progress)) as outcomes:
+            for model, outcome in outcomes:
+                if ids[model] != job_id:
+                    self._settle(ids[model], kind, outcome)
+                elif isinstance(outcome, Exception):
+                    raise outcome
+                else:
+                    self._finish(job_id, jobs.DONE, said := _in_words(outcome))
+        return said
+
+    def _waiting_beside(self, kind: str, name: str) -> dict[ReadModel, UUID]:
+        """The oldest job of each read model that handles much the same events."""
+        beside = {model.name: model for model in related(read_model(name))}
+        with self._turnstile.engine.connect() as connection:
+            waiting = [job for job in jobs.unfinished(connection) if job["state"] == jobs.WAITING]
+        return {
+            beside[job["subject"]]: job["id"]
+            for job in reversed(waiting)
+            if job["kind"] == kind and job["subject"] in beside
+        }
+
+    def _settle(self, job_id: UUID, kind: str, outcome: Any) -> None:
+        if isinstance(outcome, DONE_AGAIN):
+            logger.info("job.left", job_id=str(job_id), kind=kind, error=str(outcome))
+        elif isinstance(outcome, Exception):
+            self._fail(job_id, kind, outcome)
+            JOBS.labels(kind, jobs.FAILED).inc()
+        else:
+            self._finish(job_id, jobs.DONE, _in_words(outcome))
+            JOBS.labels(kind, jobs.DONE).inc()
+
+    def _fail(self, job_id: UUID, kind: str, error: BaseException) -> None:
+        self._finish(job_id, jobs.FAILED, f"{type(error).__name__}: {error}")
+        logger.error("job.failed", job_id=str(job_id), kind=kind, exc_info=error)
 
     def _retry(self, job_id: UUID, name: str) -> str:
         done = retry(self._turnstile, read_model(name))
@@ -278,7 +331,13 @@ def _requested(connection: Connection, key: Key | None) -> UUID | None:
     return None if kept is None else UUID((kept.answer_to(key).body or {})["id"])
 
 
-def _in_words(found: Comparison) -> str:
+def _in_words(done: Rebuilt | Comparison) -> str:
+    if isinstance(done, Comparison):
+        return _compared(done)
+    return f"{done.rows} rows at position {done.position}; {_compared(done.comparison)}"
+
+
+def _compared(found: Comparison) -> str:
     if found.outcome == UNFILLED:
         return "nothing to compare with"
     return (

@@ -1,7 +1,6 @@
 """Applying batches of events to one read model, in the caller's transactions."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from domain.aggregate import Fact
 from projections.engine.parking import park, parked_streams
 from projections.engine.positions import Standing
 from projections.engine.read_model import ReadModel
-from projections.engine.rows import Memory, Rehearsal, Rows
+from projections.engine.rows import REMEMBERED, Memory, Rehearsal, Rows
 
 logger = structlog.get_logger(__name__)
 
@@ -38,12 +37,17 @@ class Target:
     """
 
     def __init__(
-        self, model: ReadModel, tables: dict[Table, Table] | None = None, name: str | None = None
+        self,
+        model: ReadModel,
+        tables: dict[Table, Table] | None = None,
+        name: str | None = None,
+        remembered: int = REMEMBERED,
     ) -> None:
         self.model = model
         self.name = name or model.name
         self.tables = tables or {table: table for table in model.tables}
-        self._memory = Memory(self.tables)
+        self._memory = Memory(self.tables, remembered)
+        self._adding: set[type[Fact]] = set()
         self._waiting: dict[UUID, str] | None = None
         self._standing: Standing | None = None
 
@@ -142,14 +146,28 @@ class Target:
         handlers = self.model.handlers
         for fact in facts:
             handlers[type(fact)](rows, fact)
+        if rows.unforeseen:
+            self._adding.clear()
         rows.write(writes)
 
     def _rehearse(self, connection: Connection, facts: Sequence[Fact]) -> Rehearsal:
+        """Find out which rows are needed, also from now on by which kinds of events none are."""
         rehearsal = Rehearsal(connection, self._memory)
         handlers = self.model.handlers
+        kinds = {type(fact) for fact in facts} - self._adding
+        looking = set()
         for fact in facts:
-            with suppress(Exception):  # it fails again, and loudly, when it counts
-                handlers[type(fact)](rehearsal, fact)
+            kind = type(fact)
+            if kind not in kinds:
+                continue
+            looks = rehearsal.looks
+            try:
+                handlers[kind](rehearsal, fact)
+            except Exception:  # it fails again, and loudly, when it counts
+                looking.add(kind)
+            if rehearsal.looks > looks:
+                looking.add(kind)
+        self._adding |= kinds - looking
         return rehearsal
 
     def _parked_streams(self, connection: Connection) -> dict[UUID, str]:

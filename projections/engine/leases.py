@@ -35,21 +35,24 @@ def take(connection: Connection, names: Sequence[str], holder: str) -> set[str]:
     return set(taken.scalars())
 
 
-def renew(connection: Connection, name: str, holder: str) -> bool:
-    """Let our own lease run on; false when somebody else has held it since we took it."""
+def renew(connection: Connection, holder: str) -> set[str]:
+    """Let our own leases run on; the names of those that nobody else has held since we took
+    them."""
     renewed = connection.execute(
         update(leases)
-        .where(leases.c.name == name, leases.c.holder == holder)
+        .where(leases.c.holder == holder)
         .values(runs_until=_clock(connection) + SECONDS)
+        .returning(leases.c.name)
     )
-    return renewed.rowcount == 1
+    return set(renewed.scalars())
 
 
-def give_back(connection: Connection, holder: str) -> None:
-    """Let others take what we hold."""
-    connection.execute(
-        update(leases).where(leases.c.holder == holder).values(holder="", runs_until=0)
-    )
+def give_back(connection: Connection, holder: str, names: Sequence[str] | None = None) -> None:
+    """Let others take what we hold, all or what has one of these names."""
+    ours = update(leases).where(leases.c.holder == holder)
+    if names is not None:
+        ours = ours.where(leases.c.name.in_(names))
+    connection.execute(ours.values(holder="", runs_until=0))
 
 
 def holders(connection: Connection) -> dict[str, str]:

@@ -42,10 +42,9 @@ def lock_positions(connection: Connection, names: Sequence[str]) -> dict[str, St
 def move(writes: Writes, names: Sequence[str], position: int) -> Standing:
     """Move those that the caller has locked; where they stand then."""
     standing = Standing(position, datetime.now(UTC))
-    for name in names:
-        writes.run(
-            "UPDATE tracking SET position = %s, moved_at = %s WHERE name = %s", *standing, name
-        )
+    named = ", ".join("%s" for _ in names)
+    moved = f"UPDATE tracking SET position = %s, moved_at = %s WHERE name IN ({named})"
+    writes.run(moved, *standing, *names)
     return standing
 
 

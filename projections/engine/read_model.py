@@ -12,7 +12,10 @@ Handler = Callable[[Rows, Any], None]
 
 
 class ReadModel:
-    """A name (under which its position is kept), tables, and handlers by event class."""
+    """A name (under which its position is kept), tables, and handlers by event class.
+
+    `subject` is the kind of aggregate that it handles the most kinds of events of.
+    """
 
     def __init__(
         self,
@@ -24,3 +27,5 @@ class ReadModel:
         self.tables = tables
         self.handlers: dict[type[Fact], Handler] = dict(handlers)
         self.topics = {cls.TOPIC for cls in handlers}
+        kinds = [topic.partition(".")[0] for topic in sorted(self.topics)]
+        self.subject = max(kinds, key=kinds.count)

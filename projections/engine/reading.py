@@ -26,6 +26,7 @@ class Reading:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._ahead: tuple[Wanted, Future[list[Fact]]] | None = None
+        self._latest: tuple[Wanted, list[Fact]] | None = None
 
     def read(
         self,
@@ -38,18 +39,24 @@ class Reading:
     ) -> list[Fact]:
         """The events with `start < position <= end` that any of these models handles.
 
-        The batch after them is read ahead, as long as this one and not past `then_to`.
+        The batch after them is read ahead, as long as this one and not past `then_to`. Who asks
+        for the same batch as the one before, since its own turn has come, is given the same.
         """
         topics = tuple(sorted(set().union(*(model.topics for model in models))))
+        wanted = (topics, start, end)
+        if self._latest is None or self._latest[0] != wanted:
+            self._latest = None
+            self._latest = (wanted, self._new_batch(connection, wanted))
+            if end < then_to:
+                following = (topics, end, min(end + (end - start), then_to))
+                self._ahead = (following, _readers.submit(self._read_ahead, following))
+        return self._latest[1]
+
+    def _new_batch(self, connection: Connection, wanted: Wanted) -> list[Fact]:
         ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead[0] == (topics, start, end):
-            facts = ahead[1].result()
-        else:
-            facts = _facts(connection, (topics, start, end))
-        if end < then_to:
-            following = (topics, end, min(end + (end - start), then_to))
-            self._ahead = (following, _readers.submit(self._read_ahead, following))
-        return facts
+        if ahead is not None and ahead[0] == wanted:
+            return ahead[1].result()
+        return _facts(connection, wanted)
 
     def _read_ahead(self, wanted: Wanted) -> list[Fact]:
         with self._engine.connect() as connection:

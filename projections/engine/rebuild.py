@@ -3,17 +3,21 @@
 Shadow tables are filled from position 0 while queries and the live projector go on. They are
 compared with the live ones, row by row, as both are at one position. The swap is one transaction:
 it locks the live position, takes the last events, and renames.
+
+A rebuild goes step by step, each a transaction or a look at the database, so that several read
+models which handle the same events can take turns: each batch is then read and decoded once.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import Connection, Engine, Index, MetaData, Table, delete, text
+from sqlalchemy import Connection, Index, MetaData, Table, delete, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql import quoted_name
 
@@ -37,6 +41,8 @@ from projections.engine.read_model import ReadModel
 from projections.engine.reading import Reading
 
 BATCH = 10_000
+REMEMBERED = 8_000
+"""Rows of each table that stay in memory; few, since several read models are built at a time."""
 LEVEL_SECONDS = 60.0
 SWAP_SECONDS = 60.0
 SWAP_PAUSE = 0.2
@@ -49,6 +55,12 @@ OLD = "__old"
 
 Progress = Callable[[int, int], None]
 """Called with the position reached and the log's end."""
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work that pauses after each step; what it returns is what it came to."""
+Outcomes = Generator[tuple[ReadModel, T | Exception]]
+"""What became of each read model, as it is finished: an error concerns that one alone."""
 
 logger = structlog.get_logger(__name__)
 
@@ -83,17 +95,52 @@ def rebuild(
     Interrupted anywhere, it leaves the live tables alone, and starts again when called again.
     Raises `RebuildRuns` while another process rebuilds the same model.
     """
-    with _rebuilt(turnstile, model, progress) as shadow:
-        comparison = _compare(turnstile, shadow)
-        _fill(turnstile, shadow, log.read_head, progress)
-        return _swap(turnstile, shadow, comparison)
+    return _at_once(_rebuilding(turnstile, _shadows(turnstile, [model])[0], progress))
 
 
 def compare(
     turnstile: Turnstile, model: ReadModel, progress: Progress = lambda done, total: None
 ) -> Comparison:
     """The same without the swap: the live rows stay, and only the comparison is kept."""
-    with _rebuilt(turnstile, model, progress) as shadow:
+    return _at_once(_comparing(turnstile, _shadows(turnstile, [model])[0], progress))
+
+
+def rebuild_together(
+    turnstile: Turnstile, progress: Mapping[ReadModel, Progress]
+) -> Outcomes[Rebuilt]:
+    """`rebuild` each of these read models, reading what they have in common once."""
+    return _in_turns(
+        {
+            shadow.model: _rebuilding(turnstile, shadow, progress[shadow.model])
+            for shadow in _shadows(turnstile, list(progress))
+        }
+    )
+
+
+def compare_together(
+    turnstile: Turnstile, progress: Mapping[ReadModel, Progress]
+) -> Outcomes[Comparison]:
+    """`compare` each of these read models, reading what they have in common once."""
+    return _in_turns(
+        {
+            shadow.model: _comparing(turnstile, shadow, progress[shadow.model])
+            for shadow in _shadows(turnstile, list(progress))
+        }
+    )
+
+
+def _rebuilding(turnstile: Turnstile, shadow: "_Shadow", progress: Progress) -> Steps[Rebuilt]:
+    with shadow.leased(turnstile):
+        yield from _build(turnstile, shadow, progress)
+        comparison = _compare(turnstile, shadow)
+        yield
+        yield from _fill(turnstile, shadow, log.read_head, progress)
+        return _swap(turnstile, shadow, comparison)
+
+
+def _comparing(turnstile: Turnstile, shadow: "_Shadow", progress: Progress) -> Steps[Comparison]:
+    with shadow.leased(turnstile):
+        yield from _build(turnstile, shadow, progress)
         comparison = _compare(turnstile, shadow)
         with writing(turnstile.engine) as connection:
             shadow.keep_lease(connection)
@@ -101,19 +148,43 @@ def compare(
         return comparison
 
 
-@contextmanager
-def _rebuilt(turnstile: Turnstile, model: ReadModel, progress: Progress) -> Iterator["_Shadow"]:
-    """The tables of `model` built again as far as the live ones are, for the block alone."""
-    shadow = _Shadow(model, turnstile.engine)
+def _build(turnstile: Turnstile, shadow: "_Shadow", progress: Progress) -> Steps[None]:
+    """The tables built again as far as the live ones are."""
+    shadow.prepare(turnstile)
+    yield
+    yield from _fill(turnstile, shadow, shadow.comparable, progress)
+    yield from shadow.index(turnstile)
+    yield from _fill(turnstile, shadow, shadow.comparable, progress)
+
+
+def _at_once(work: Steps[T]) -> T:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def _in_turns(works: dict[ReadModel, Steps[T]]) -> Outcomes[T]:
+    """Let each do a step after the other; those that are left when it is closed are given up."""
+    going = dict(works)
     try:
-        shadow.prepare(turnstile)
-        _fill(turnstile, shadow, shadow.comparable, progress)
-        shadow.index(turnstile)
-        _fill(turnstile, shadow, shadow.comparable, progress)
-        yield shadow
+        while going:
+            for model, work in list(going.items()):
+                outcome: T | Exception
+                try:
+                    next(work)
+                    continue
+                except StopIteration as end:
+                    outcome = end.value
+                except Exception as error:
+                    outcome = error
+                del going[model]
+                yield model, outcome
     finally:
-        with writing(turnstile.engine) as connection:
-            leases.give_back(connection, shadow.holder)
+        for work in going.values():
+            work.close()
 
 
 def largest_first(connection: Connection, models: Sequence[ReadModel]) -> list[ReadModel]:
@@ -130,7 +201,7 @@ def _fill(
     shadow: "_Shadow",
     goal_of: Callable[[Connection], int],
     progress: Progress,
-) -> None:
+) -> Steps[None]:
     """Take everything up to a goal, which moves on while the log does."""
     goal = shadow.position + 1
     while shadow.position < goal:
@@ -143,6 +214,7 @@ def _fill(
         shadow.moved_to(standing)
         progress(end, head)
         let_others_write(turnstile.engine, started)
+        yield
 
 
 def _compare(turnstile: Turnstile, shadow: "_Shadow") -> Comparison:
@@ -241,40 +313,62 @@ def _swap(turnstile: Turnstile, shadow: "_Shadow", comparison: Comparison) -> Re
     raise RebuildFailed(f"{shadow.model.name}: its tables were in use at every attempt.")
 
 
+def _shadows(turnstile: Turnstile, models: Sequence[ReadModel]) -> list["_Shadow"]:
+    group = _Group(models, Reading(turnstile.engine), f"rebuild:{uuid4()}")
+    return [_Shadow(model, group) for model in models]
+
+
+class _Group(NamedTuple):
+    """Those that take turns: what they read, and under what name they hold their leases."""
+
+    models: Sequence[ReadModel]
+    reading: Reading
+    holder: str
+
+
 class _Shadow:
     """The tables that will replace a read model's."""
 
-    def __init__(self, model: ReadModel, engine: Engine) -> None:
-        self._reading = Reading(engine)
+    def __init__(self, model: ReadModel, group: "_Group") -> None:
+        self._group = group
         self.model = model
         self.name = model.name + SUFFIX
         self.lease = f"rebuild:{model.name}"
-        self.holder = f"{self.lease}:{uuid4()}"
         metadata = MetaData()
         self.tables = {
             table: table.to_metadata(metadata, name=table.name + SUFFIX) for table in model.tables
         }
-        self.target = Target(model, self.tables, self.name)
+        self.target = Target(model, self.tables, self.name, REMEMBERED)
         self.indexes = [index for table in self.tables.values() for index in _set_aside(table)]
         self.started_at = datetime.now(UTC)
         self.position = 0
         self.unfilled = False
+
+    @contextmanager
+    def leased(self, turnstile: Turnstile) -> Iterator[None]:
+        """At the end of the block let others rebuild it."""
+        try:
+            yield
+        finally:
+            with writing(turnstile.engine) as connection:
+                leases.give_back(connection, self._group.holder, [self.lease])
 
     def prepare(self, turnstile: Turnstile) -> None:
         """Take the right to rebuild, make the tables, and see whether there is anything to compare
         them with; raises `RebuildRuns`."""
         with writing(turnstile.engine) as connection:
             leases.offer(connection, [self.lease])
-            if not leases.take(connection, [self.lease], self.holder):
+            if not leases.take(connection, [self.lease], self._group.holder):
                 raise RebuildRuns(f"{self.model.name} is being rebuilt by another process.")
             ensure_tracked(connection, [self.model.name])
             self.unfilled = positions(connection, [self.model.name])[self.model.name] == 0
             self._create(connection)
 
     def keep_lease(self, connection: Connection) -> None:
-        """Renew it; raises `RebuildRuns` when it ran out and another took it: these tables,
-        whose names are the same for all, are not ours any more."""
-        if not leases.renew(connection, self.lease, self.holder):
+        """Renew it, and those of all that wait for their turns; raises `RebuildRuns` when it ran
+        out and another took it: these tables, whose names are the same for all, are not ours any
+        more."""
+        if self.lease not in leases.renew(connection, self._group.holder):
             raise RebuildRuns(f"{self.model.name} was taken over by another process.")
 
     def comparable(self, connection: Connection) -> int:
@@ -293,7 +387,8 @@ class _Shadow:
 
         Those that follow, up to `then_to`, are read meanwhile.
         """
-        facts = self._reading.read(connection, [self.model], self.position, end, then_to=then_to)
+        reading, models = self._group.reading, self._group.models
+        facts = reading.read(connection, models, self.position, end, then_to=then_to)
         self.target.stands_at(lock_positions(connection, [self.name])[self.name])
         self.target.take(connection, facts)
         with writes_to(connection) as writes:
@@ -304,12 +399,13 @@ class _Shadow:
         self.target.moved_to(standing)
         self.position = standing.position
 
-    def index(self, turnstile: Turnstile) -> None:
+    def index(self, turnstile: Turnstile) -> Steps[None]:
         """Make the indexes that only queries need: quicker now than row by row."""
         for index in self.indexes:
             with writing(turnstile.engine) as connection:
                 self.keep_lease(connection)
                 index.create(connection, checkfirst=True)
+            yield
 
     def drop(self, connection: Connection) -> None:
         """Leave nothing of it, nor of a rebuild that was interrupted before."""

@@ -17,7 +17,8 @@ from application.store.postgres_text import array_text
 from application.store.writes import Writes, unnested
 
 REMEMBERED = 25_000
-"""Of each table; beyond that only what the last batch touched stays in memory."""
+"""Rows of each table, unless told otherwise; beyond that only what the last batch touched stays
+in memory."""
 SLICE = 300
 Key = tuple[Any, ...]
 
@@ -57,10 +58,12 @@ class _Slot:
 
 
 class _TableRows:
-    """One table's rows by primary key; `complete` when the database has no others."""
+    """One table's rows by primary key; `complete` when the database has no others, `unforeseen`
+    when a row of the batch had to be looked up by itself."""
 
-    def __init__(self, table: Table, physical: Table) -> None:
+    def __init__(self, table: Table, physical: Table, remembered: int) -> None:
         self.physical = physical
+        self.remembered = remembered
         self.shape = _shape(table)
         self.forget(empty=False)
 
@@ -68,6 +71,7 @@ class _TableRows:
         self.slots: dict[Key, _Slot] = {}
         self.touched: list[_Slot] = []
         self.complete = empty
+        self.unforeseen = False
 
     def has_to_load(self, key: Key) -> bool:
         return not self.complete and key not in self.slots
@@ -85,6 +89,7 @@ class _TableRows:
         """Where the row with that key belongs; it is going to be changed."""
         slot = self.slots.get(key)
         if slot is None:
+            self.unforeseen |= not self.complete
             self.load(connection, [key])
             return self.new_slot(key)
         self._touch(slot)
@@ -119,9 +124,10 @@ class _TableRows:
         writes.insert(self.physical, new)
         writes.upsert(self.physical, changed)
         self._forget_old()
+        self.unforeseen = False
 
     def _forget_old(self) -> None:
-        if len(self.slots) > REMEMBERED:
+        if len(self.slots) > self.remembered:
             kept = [slot for slot in self.touched if slot.row is not None]
             self.slots = {self.shape.key_of(slot.row): slot for slot in kept}
             self.complete = False
@@ -134,8 +140,10 @@ class Memory:
     `tables` maps the tables that handlers name to those that are read and written.
     """
 
-    def __init__(self, tables: dict[Table, Table]) -> None:
-        self.tables = {table: _TableRows(table, physical) for table, physical in tables.items()}
+    def __init__(self, tables: dict[Table, Table], remembered: int = REMEMBERED) -> None:
+        self.tables = {
+            table: _TableRows(table, physical, remembered) for table, physical in tables.items()
+        }
 
     def forget(self, *, empty: bool = False) -> None:
         """Trust nothing any more, save that the tables are `empty`."""
@@ -187,6 +195,11 @@ class Rows:
         rows = self._tables[table]
         rows.slot(rows.shape.key(key), self._connection).row = None
 
+    @property
+    def unforeseen(self) -> bool:
+        """Whether a row was asked for that the rehearsal had not."""
+        return any(rows.unforeseen for rows in self._tables.values())
+
     def prefetch(self, rehearsal: "Rehearsal") -> None:
         """Load all rows that were asked for in the rehearsal, in one query per table."""
         for table, keys in rehearsal.asked.items():
@@ -199,14 +212,19 @@ class Rows:
 
 
 class Rehearsal(Rows):
-    """Learns which rows a batch touches: answers with throw-away rows, and notes their keys."""
+    """Learns which rows a batch touches: answers with throw-away rows, and notes their keys.
+
+    `looks` counts how often a handler wanted a row that may exist.
+    """
 
     def __init__(self, connection: Connection, memory: Memory) -> None:
         super().__init__(connection, memory)
         self.asked: dict[Table, dict[Key, None]] = {}
+        self.looks = 0
         self._made: set[tuple[Table, Key]] = set()
 
     def find(self, table: Table, **key: Any) -> Any:
+        self.looks += 1
         rows = self._tables[table]
         wanted = rows.shape.key(key)
         if rows.has_to_load(wanted) and (table, wanted) not in self._made:

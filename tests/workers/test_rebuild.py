@@ -25,16 +25,27 @@ from application.store import tables as log_tables
 from application.store.database import writing
 from projections import catalogue, event_summaries, orders, tickets
 from projections.catalogue import CATALOGUE
+from projections.engine import leases
 from projections.engine import rebuild as engine
 from projections.engine import tables as engine_tables
 from projections.engine.comparing import EQUAL
 from projections.engine.projector import Projector
-from projections.engine.rebuild import RebuildRuns, compare, rebuild
+from projections.engine.read_model import ReadModel
+from projections.engine.reading import Reading
+from projections.engine.rebuild import (
+    Progress,
+    RebuildRuns,
+    Rebuilt,
+    compare,
+    rebuild,
+    rebuild_together,
+)
 from projections.engine.status import status
 from projections.event_summaries import EVENT_SUMMARIES
 from projections.gate_lists import GATE_LISTS
 from projections.orders import ORDERS
 from projections.registry import READ_MODELS
+from projections.sales_by_day import SALES_BY_DAY
 from projections.tickets import TICKETS
 from tests.services import flush_redis
 from tests.workers.festival import (
@@ -48,7 +59,7 @@ from tests.workers.processes import PATIENCE, Running, eventually
 from tests.workers.processes import turnstile as process
 from tests.workers.selling import Sale
 from tests.workers.test_projector import projecting
-from workers.jobs import REBUILD, jobs_of, request_rebuild
+from workers.jobs import REBUILD, jobs_of, request_rebuild, request_rebuilds
 
 WATCHED = (EVENT_SUMMARIES, CATALOGUE, ORDERS, TICKETS)
 AGAIN = (ORDERS, GATE_LISTS)  # whose tables and indexes have new names from the time before
@@ -89,6 +100,66 @@ def test_a_rebuild_of_everything_changes_neither_rows_nor_tables(festival: Turns
         assert shape_of(festival) == shape
         assert reached(festival) == end
     assert differences_from_metadata(festival) == []
+
+
+# Together
+
+
+def unseen(done: int, total: int) -> None:
+    pass
+
+
+def test_read_models_built_together_read_each_batch_once(
+    festival: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, batches = rows_of(festival), []
+    new_batch = Reading._new_batch
+
+    def counted(reading: Any, connection: Connection, wanted: Any) -> Any:
+        batches.append(wanted[1:])
+        return new_batch(reading, connection, wanted)
+
+    monkeypatch.setattr(engine, "BATCH", 100)
+    monkeypatch.setattr(Reading, "_new_batch", counted)
+    outcomes = dict(rebuild_together(festival, dict.fromkeys((ORDERS, SALES_BY_DAY), unseen)))
+    ways = [batch for batch in batches if batch[0] < batch[1]]
+    assert len(ways) > 2
+    assert len(set(ways)) == len(ways)
+    assert [type(outcome) for outcome in outcomes.values()] == [Rebuilt, Rebuilt]
+    assert rows_of(festival) == rows
+
+
+def test_of_read_models_built_together_one_fails_alone(festival: Turnstile) -> None:
+    rows = rows_of(festival)
+
+    def fail(done: int, total: int) -> None:
+        raise ValueError("no more of this")
+
+    progress: dict[ReadModel, Progress] = {ORDERS: fail, SALES_BY_DAY: unseen}
+    outcomes = dict(rebuild_together(festival, progress))
+    assert str(outcomes[ORDERS]) == "no more of this"
+    assert isinstance(outcomes[SALES_BY_DAY], Rebuilt)
+    assert rows_of(festival) == rows
+    rebuild(festival, ORDERS)  # its lease was given back
+
+
+def test_while_one_read_model_has_its_turn_the_leases_of_the_others_run_on(
+    festival: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[set[str]] = []
+
+    def take_long(done: int, total: int) -> None:
+        let_time_pass(festival)
+
+    def look(done: int, total: int) -> None:
+        with festival.engine.connect() as connection:
+            held.append({name for name in leases.holders(connection) if "rebuild:" in name})
+
+    monkeypatch.setattr(engine, "BATCH", 100)
+    for _ in rebuild_together(festival, {ORDERS: look, GATE_LISTS: take_long}):
+        break
+    assert len(held) > 2
+    assert all(names == {"rebuild:orders", "rebuild:gate_lists"} for names in held)
 
 
 def differences_from_metadata(turnstile: Turnstile) -> list[Any]:
@@ -450,6 +521,26 @@ def test_a_job_runs_in_the_process_where_there_is_no_redis(festival: Turnstile) 
     assert latest is not None
     assert latest["id"] == job_id
     assert rows_of(festival) == rows
+
+
+def test_jobs_that_wait_for_the_same_events_are_done_together(
+    festival: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together: list[list[str]] = []
+
+    def spied(turnstile: Turnstile, progress: dict[ReadModel, Progress]) -> Any:
+        together.append([model.name for model in progress])
+        return rebuild_together(turnstile, progress)
+
+    monkeypatch.setattr(workers.jobs, "rebuild_together", spied)
+    ids = request_rebuilds(festival, (ORDERS, GATE_LISTS, SALES_BY_DAY)).values()
+    worker = jobs_of(festival).start_worker(1)
+    try:
+        eventually(lambda: all(job(festival, job_id)["finished_at"] for job_id in ids))
+    finally:
+        worker.stop()
+    assert {job(festival, job_id)["state"] for job_id in ids} == {DONE}
+    assert sorted(map(sorted, together)) == [["gate_lists"], ["orders", "sales_by_day"]]
 
 
 def test_a_job_that_a_killed_process_left_is_done_by_the_next(turnstile: Turnstile) -> None:
