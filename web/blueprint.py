@@ -84,8 +84,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         self, schema: type[Schema], example: Any = None
     ) -> Callable[[Callable[..., Any]], View]:
         """Give the view the JSON body as `schema` reads it, after its other arguments."""
-        document = super().arguments(schema, example=example)
         reader = schema()
+        needed = any(field.required for field in reader.fields.values())
+        document = super().arguments(schema, required=needed, example=example)
 
         def decorator(view: Callable[..., Any]) -> View:
             @wraps(view)

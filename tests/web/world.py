@@ -1,12 +1,14 @@
 """A box office with every kind of caller in it: what they show to come in, and what is whose."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 from application.access import accounts, api_keys, sessions
 from application.access.accounts import Account
+from application.access.api_keys import ApiKey
 from application.access.identity import (
     ADMIN,
     ATTENDEE,
@@ -28,15 +30,15 @@ EVERYBODY = f"nobody {PEOPLE} {KEYS}"
 
 @dataclass
 class World:
-    """Ada and Bob are attendees, Olga and Otto organizers; a gate and a shop are API keys.
+    """Ada and Bob are attendees, Olga and Otto organizers; gates and shops are API keys.
 
-    The event, its order and its ticket are Olga's to run; order and ticket are Ada's.
+    The event, its orders and the ticket are Olga's to run; orders and ticket are Ada's.
     """
 
     office: BoxOffice
     people: dict[str, Account]
-    credentials: dict[str, dict[str, str]] = field(default_factory=dict)
-    ids: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, str]
+    credentials: dict[str, dict[str, str]]
 
     def tried(self, who: str, method: str, path: str, body: Json | None) -> Any:
         """The answer that they get."""
@@ -47,65 +49,68 @@ class World:
             url, method=method, json=filled(body, named), headers=headers
         )
 
-    def renew(self) -> None:
-        """Make all of it anew, but for the people: sessions, keys, events, an order, a ticket."""
-        self._make_things()
-        self._log_everybody_in()
-        self._make_keys()
-        self.office.catch_up()
-
-    def _make_things(self) -> None:
-        office, olga = self.office, str(self.people["olga"].subject_id)
-        mine, ada = {"id": olga, "name": "Olga"}, str(self.people["ada"].subject_id)
-        event = office.event(organizer=mine)
-        sold = office.sold(event, {"id": ada})
-        self.ids = {
-            "event": event["id"],
-            "type": event["ticket_types"][0]["id"],
-            "draft": office.event(publish=False, organizer=mine)["id"],
-            "moved": office.event(organizer=mine)["id"],
-            "other_event": office.event()["id"],
-            "order": sold["id"],
-            "unpaid": office.order(event, {"id": ada})["id"],
-            "ticket": ticket_ids(sold)[0],
-            "ada": ada,
-            "bob": str(self.people["bob"].subject_id),
-            "olga": olga,
-            "otto": str(self.people["otto"].subject_id),
-            "nothing": str(uuid4()),
-        }
-
-    def _log_everybody_in(self) -> None:
-        self.credentials = {"nobody": {}}
-        access = self.office.turnstile.access
-        for name, account in self.people.items():
-            with access.changing() as connection, self.office.app.app_context():
-                made = tokens(account, *sessions.begin(connection, account))
-            self.credentials[name] = bearer(made["access_token"])
-
-    def _make_keys(self) -> None:
-        olga, otto = self.people["olga"].subject_id, self.people["otto"].subject_id
-        made: dict[str, tuple[str, Json]] = {
-            "gate": (GATE, {"event_ids": [UUID(self.ids["event"])]}),
-            "other_gate": (GATE, {"event_ids": [UUID(self.ids["other_event"])]}),
-            "shop": (SERVICE, {"scopes": SCOPES}),
-            "olgas_shop": (SERVICE, {"scopes": SCOPES, "subject_id": olga}),
-            "ottos_shop": (SERVICE, {"scopes": SCOPES, "subject_id": otto}),
-        }
-        for name, (role, limits) in made.items():
-            self.credentials[name] = bearer(api_key(self.office, role, **limits)[1])
+    def log_in(self, name: str) -> None:
+        """Give one of the people a new session."""
+        self.credentials[name] = bearer(access_token(self.office, self.people[name]))
 
 
 def populated(office: BoxOffice) -> World:
-    """The box office with everybody in it."""
-    roles = {"olga": ORGANIZER, "otto": ORGANIZER, "auditor": AUDITOR, "admin": ADMIN}
-    people = {name: account(office, role) for name, role in roles.items()}
-    for name in ("ada", "bob"):
-        customer_id = UUID(office.customer(name.capitalize())["id"])
-        people[name] = account(office, ATTENDEE, customer_id)
-    world = World(office, people)
-    world.renew()
+    """The box office with everybody in it, and something of theirs."""
+    people = _people(office)
+    ids = _things(office, people)
+    keys = _keys(office, people, ids)
+    ids["other_gates_key"] = str(keys["other_gate"][0].id)
+    credentials = {name: bearer(secret) for name, (_, secret) in keys.items()}
+    world = World(office, people, ids, {"nobody": {}, **credentials})
+    for name in people:
+        world.log_in(name)
+    office.catch_up()
     return world
+
+
+def _people(office: BoxOffice) -> dict[str, Account]:
+    ada, bob = (UUID(office.customer(name)["id"]) for name in ("Ada", "Bob"))
+    return {
+        "ada": account(office, ATTENDEE, ada),
+        "bob": account(office, ATTENDEE, bob),
+        "olga": account(office, ORGANIZER),
+        "otto": account(office, ORGANIZER),
+        "auditor": account(office, AUDITOR),
+        "admin": account(office, ADMIN),
+    }
+
+
+def _things(office: BoxOffice, people: dict[str, Account]) -> dict[str, str]:
+    """Ids of what there is; `nothing` is the id of what there is not."""
+    subjects = {name: str(people[name].subject_id) for name in ("ada", "bob", "olga", "otto")}
+    mine, ada = {"id": subjects["olga"], "name": "Olga"}, {"id": subjects["ada"]}
+    event = office.event(organizer=mine)
+    order = office.sold(event, ada)
+    return subjects | {
+        "event": event["id"],
+        "type": event["ticket_types"][0]["id"],
+        "draft": office.event(publish=False, organizer=mine)["id"],
+        "moved": office.event(organizer=mine)["id"],
+        "other_event": office.event()["id"],
+        "order": order["id"],
+        "unpaid": office.order(event, ada)["id"],
+        "ticket": ticket_ids(order)[0],
+        "bobs_account": str(people["bob"].id),
+        "nothing": str(uuid4()),
+    }
+
+
+def _keys(
+    office: BoxOffice, people: dict[str, Account], ids: dict[str, str]
+) -> dict[str, tuple[ApiKey, str]]:
+    olga, otto = people["olga"].subject_id, people["otto"].subject_id
+    return {
+        "gate": api_key(office, GATE, event_ids=[UUID(ids["event"])]),
+        "other_gate": api_key(office, GATE, event_ids=[UUID(ids["other_event"])]),
+        "shop": api_key(office, SERVICE, scopes=SCOPES),
+        "olgas_shop": api_key(office, SERVICE, scopes=SCOPES, subject_id=olga),
+        "ottos_shop": api_key(office, SERVICE, scopes=SCOPES, subject_id=otto),
+    }
 
 
 def account(office: BoxOffice, role: str, subject_id: UUID | None = None) -> Account:
@@ -114,13 +119,21 @@ def account(office: BoxOffice, role: str, subject_id: UUID | None = None) -> Acc
     return accounts.create(office.turnstile.access, address, PASSWORD, role, subject_id)
 
 
-def api_key(office: BoxOffice, role: str, **limits: Any) -> tuple[api_keys.ApiKey, str]:
+def access_token(office: BoxOffice, account: Account) -> str:
+    """Of a new session, as logging in gives one."""
+    access = office.turnstile.access
+    with access.changing() as connection, office.app.app_context():
+        made = tokens(account, *sessions.begin(connection, account))
+    return str(made["access_token"])
+
+
+def api_key(office: BoxOffice, role: str, **limits: Any) -> tuple[ApiKey, str]:
     """A new key, and its secret."""
     with office.turnstile.access.changing() as connection:
         return api_keys.create(connection, name=role, role=role, created_by="tests", **limits)
 
 
-def filled(value: Any, ids: dict[str, str]) -> Any:
+def filled(value: Any, ids: Mapping[str, str]) -> Any:
     """`value` with every `{name}` in its texts replaced by the id of that name."""
     if isinstance(value, str):
         return re.sub(r"{(\w+)}", lambda match: ids[match[1]], value)
