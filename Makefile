@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 BASELINE := .venv-baseline
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
-EXAMPLES ?= 100
+EXAMPLES ?= 25
 
 # pip itself stays as the environment brought it, so it is the one thing not pinned here.
 COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --generate-hashes \

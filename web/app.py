@@ -24,6 +24,8 @@ def create_app(turnstile: Turnstile) -> Flask:
     """An application that serves `turnstile`."""
     app = App("web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    # A path is taken as it is: the redirect to a tidier one would lead to whatever Host was sent.
+    app.url_map.merge_slashes = False
     app.json = MsgspecProvider(app)
     app.extensions[current.EXTENSION] = turnstile
     tokens.sign_tokens(app, turnstile.settings)

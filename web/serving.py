@@ -13,7 +13,9 @@ from flask import Flask
 from granian import Granian
 from granian.constants import Interfaces
 from waitress import wasyncore
-from waitress.server import create_server
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.server import BaseWSGIServer, create_server
 
 from application.composition import Turnstile
 from application.settings import Settings
@@ -107,6 +109,19 @@ def embedded_parts(turnstile: Turnstile) -> dict[str, Part]:
     }
 
 
+class _Parser(HTTPRequestParser):
+    """Refuses what leaves in doubt where a request ends, and another begins (RFC 9112, 6.1)."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            raise ParsingError("Send a Content-Length, or chunks.")
+
+
+class _Channel(HTTPChannel):
+    parser_class = _Parser
+
+
 def _serve_in_thread(turnstile: Turnstile, stop: threading.Event) -> None:
     settings = turnstile.settings
     sockets: dict[int, Any] = {}
@@ -118,6 +133,9 @@ def _serve_in_thread(turnstile: Turnstile, stop: threading.Event) -> None:
         threads=settings.web_threads,
         ident=None,
     )
+    for listener in sockets.values():
+        if isinstance(listener, BaseWSGIServer):
+            listener.channel_class = _Channel
     while not stop.is_set():
         wasyncore.loop(timeout=LOOK_SECONDS, map=sockets, count=1)
     server.task_dispatcher.shutdown(timeout=STOP_SECONDS)

@@ -80,6 +80,8 @@ def _claims(token: str, kind: str) -> dict[str, Any]:
         claims: dict[str, Any] = decode_token(token)
     except (PyJWTError, JWTExtendedException, ValueError, RecursionError):
         raise Unauthorized("The token is not valid, or has expired.") from None
+    if "exp" not in claims:
+        raise Unauthorized("The token never expires, so it is none of ours.")
     if claims.get("type") != kind:
         raise Unauthorized(f"This is not {'an access' if kind == ACCESS else 'a refresh'} token.")
     return claims

@@ -157,7 +157,7 @@ def test_only_those_may_who_should(
 
 def test_every_route_was_tried(office: BoxOffice):
     adapter = office.app.url_map.bind("localhost")
-    ids = defaultdict(lambda: str(uuid4()))
+    ids: defaultdict[str, str] = defaultdict(lambda: str(uuid4()))
     tried = {
         adapter.match(filled(path, ids).split("?")[0], method)[0] for method, path, *_ in TABLE
     }

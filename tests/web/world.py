@@ -85,12 +85,14 @@ def _things(office: BoxOffice, people: dict[str, Account]) -> dict[str, str]:
     subjects = {name: str(people[name].subject_id) for name in ("ada", "bob", "olga", "otto")}
     mine, ada = {"id": subjects["olga"], "name": "Olga"}, {"id": subjects["ada"]}
     event = office.event(organizer=mine)
-    order = office.sold(event, ada)
+    order, ongoing = office.sold(event, ada), office.event(organizer=mine)
+    office.post(f"/api/v1/events/{ongoing['id']}/start")
     return subjects | {
         "event": event["id"],
         "type": event["ticket_types"][0]["id"],
         "draft": office.event(publish=False, organizer=mine)["id"],
         "moved": office.event(organizer=mine)["id"],
+        "ongoing": ongoing["id"],
         "other_event": office.event()["id"],
         "order": order["id"],
         "unpaid": office.order(event, ada)["id"],
