@@ -3,6 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 BASELINE := .venv-baseline
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Without its warnings about every part of a text in which a `nosec` found nothing to excuse.
+BANDIT := $(BIN)/python -c 'import logging; from bandit.cli.main import main; logging.disable(logging.WARNING); main()'
+SHIPPED := domain application projections web workers migrations
 ARGS ?=
 EXAMPLES ?= 25
 
@@ -36,11 +39,13 @@ crash: $(VENV)/.installed-dev ## Kill parts of a box office under load, and exam
 bench: $(VENV)/.installed-dev $(BASELINE)/.installed ## Measure, beside what others do (ARGS=quick: under two minutes; ARGS=--help)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lint: $(VENV)/.installed-dev ## Check style, format, types and the direction of imports
+lint: $(VENV)/.installed-dev ## Check style, format, types, imports, weaknesses and known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BANDIT) --quiet --recursive --configfile pyproject.toml $(SHIPPED)
+	$(BIN)/python -m tests.audit
 
 format: $(VENV)/.installed-dev ## Put the code into its standard format
 	$(BIN)/ruff check --fix-only --quiet .

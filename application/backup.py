@@ -26,10 +26,11 @@ from application.composition import Turnstile
 from application.store import log
 from application.store.chain import Chain, LogAltered, Row, scan
 from application.store.database import snapshot, writing
-from application.store.log import Head
+from application.store.log import Entry, Head
 from application.store.signals import LOG
-from application.store.tables import events
+from application.store.tables import customer_keys, events
 from application.store.writes import writes_to
+from domain.customer import Customer
 
 FORMAT = "turnstile log 1"
 STANDARD = "-"
@@ -211,6 +212,7 @@ class _Import:
                 if log.lock_head(connection) != self._head:
                     raise CannotImport(number, "somebody else is recording in this log.")
                 writes.insert(events, rows)
+                writes.delete(customer_keys, [(entry.stream_id,) for entry in _erasures(rows)])
                 log.move_head(writes, head)
                 self._turnstile.signals.announce(writes, LOG)
         except IntegrityError:
@@ -219,6 +221,11 @@ class _Import:
             ) from None
         self._turnstile.signals.ring(LOG)
         self._head = head
+
+
+def _erasures(rows: list[Row]) -> Iterator[Entry]:
+    """Those of customers, whose keys may have been imported before."""
+    return (entry for row in rows if (entry := Entry(*row)).topic == Customer.Erased.TOPIC)
 
 
 def _legible(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

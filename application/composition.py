@@ -9,6 +9,7 @@ from application.settings import Settings
 from application.store.database import open_engine, open_replica
 from application.store.group_commit import Executor
 from application.store.signals import Signals
+from application.store.vault import Vault
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +40,17 @@ def compose(settings: Settings) -> Turnstile:
 
     Raises `ValueError` for a URL of a database that cannot be used so.
     """
-    engine = open_engine(settings.database_url)
+    vault = Vault(settings.master_key)
+    engine = open_engine(settings.database_url, vault)
     signals = Signals(engine)
-    readers = _open_readers(settings) or engine
+    readers = _open_readers(settings, vault) or engine
     executor, access = Executor(engine, signals), Access(engine, readers, signals)
     return Turnstile(settings, engine, readers, signals, executor, access)
 
 
-def _open_readers(settings: Settings) -> Engine | None:
+def _open_readers(settings: Settings, vault: Vault) -> Engine | None:
     if settings.read_database_url is None:
         return None
     if settings.embedded:
         raise ValueError("READ_DATABASE_URL is for PostgreSQL; a SQLite file has no replica.")
-    return open_replica(settings.read_database_url)
+    return open_replica(settings.read_database_url, vault)

@@ -1,4 +1,4 @@
-"""Use cases of customers: register and change."""
+"""Use cases of customers: register, change, erase."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -19,5 +19,13 @@ def register_customer(work: Work, customer_id: UUID, profile: Profile) -> Custom
 def change_customer(work: Work, customer_id: UUID, changes: dict[str, str]) -> Customer:
     customer = work.load(Customer, customer_id)
     customer.change(replace(customer.profile, **changes), work.now)
+    work.save(customer)
+    return customer
+
+
+def erase_customer(work: Work, customer_id: UUID) -> Customer:
+    """Forget who they are, for ever; their orders and tickets stay as they are."""
+    customer = work.load(Customer, customer_id)
+    customer.erase(work.now)
     work.save(customer)
     return customer

@@ -34,7 +34,6 @@ from application.orders import (
     place_order,
     refund_order,
 )
-from application.presenting import show, show_check_in
 from application.store.group_commit import LARGEST_BATCH, Outcome
 from application.store.tables import events
 from application.store.work import Command, Context, Key, Work
@@ -298,6 +297,11 @@ def place_foreign_order(
     return place_order(work, wishes=wishes, **arguments)
 
 
+def _nothing(_: Any) -> dict[str, Any]:
+    """What is kept of an answer: who imports asks only whether there was one."""
+    return {}
+
+
 _decode = msgspec.json.Decoder(
     CreateEvent
     | PublishEvent
@@ -395,8 +399,7 @@ class Importer:
             self._claim(line)
             decide, arguments = place_foreign_order, {**arguments, "issued": issued}
         context = Context(actor=f"import:{self._source}", source=self._source, at=line.at)
-        present = show_check_in if decide is check_in else show
-        return Command(decide, arguments, context, present, keys=(self._key(text),))
+        return Command(decide, arguments, context, _nothing, keys=(self._key(text),))
 
     def _claim(self, line: PlaceOrder) -> None:
         """Raises `AlreadyExists` for a ticket that stands in an earlier order of the file."""

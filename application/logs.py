@@ -5,11 +5,13 @@ import sys
 
 import structlog
 
+from application import tracing
+
 
 def configure_logs(level: str = "INFO") -> None:
     """Send all logs to standard error, one event a line."""
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        tracing.add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

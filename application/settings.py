@@ -1,16 +1,49 @@
 """Configuration, read once from the environment."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
+
+from limits import parse_many
 
 from application import keys
+from application.store.vault import DEVELOPMENT_KEY
+
+DEVELOPMENT_SECRET = "for development only, known to everybody"  # nosec B105: refused in production
+SHORTEST_SECRET = 32
+
+
+def _master_key(environment: Mapping[str, str] = os.environ) -> str:
+    return _key("MASTER_KEY", environment) or DEVELOPMENT_KEY
+
+
+def _secret_key(environment: Mapping[str, str] = os.environ) -> str:
+    key = environment.get("SECRET_KEY") or DEVELOPMENT_SECRET
+    if len(key) < SHORTEST_SECRET:
+        raise ValueError(
+            f"SECRET_KEY is shorter than {SHORTEST_SECRET} characters;"
+            " 'turnstile new-key SECRET_KEY' makes one."
+        )
+    return key
+
+
+def _key(name: str, environment: Mapping[str, str]) -> str | None:
+    key = environment.get(name) or None
+    if key is not None and not keys.is_key(key):
+        # It is not shown: it may be all but one digit of one.
+        raise ValueError(f"{name} is not a key; 'turnstile new-key {name}' makes one.")
+    return key
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What differs between installations; each field's variable is its name in capitals."""
+    """What differs between installations; each field's variable is its name in capitals.
+
+    The secrets of personal data and of access come from the environment whatever else is given.
+    """
 
     database_url: str = "sqlite:///turnstile.db"
     read_database_url: str | None = None
@@ -20,10 +53,21 @@ class Settings:
     port: int = 8000
     web_processes: int = min(4, os.cpu_count() or 1)
     web_threads: int = 40
-    secret_key: str = field(default="for development only: set SECRET_KEY", repr=False)
+    secret_key: str = field(default_factory=_secret_key, repr=False)
+    master_key: str = field(default_factory=_master_key, repr=False)
+    rate_limit: str = "600 per minute"
+    rate_limit_address: str = "3000 per minute"
+    rate_limit_keys: str = ""
+    rate_limit_log_in: str = "20 per minute"
     metrics_token: str | None = field(default=None, repr=False)
     checkpoint_key: str | None = field(default=None, repr=False)
     checkpoint_minutes: int = 10
+    retention_days: int | None = None
+    answer_seconds: int = 30
+    access_log: bool = False
+    cors_origins: tuple[str, ...] = ()
+    trusted_proxies: int = 0
+    hsts_seconds: int = 0
 
     @property
     def hold(self) -> timedelta:
@@ -45,34 +89,71 @@ class Settings:
         """Whether everything runs in one process on a SQLite file."""
         return self.database_url.startswith("sqlite")
 
+    @property
+    def retention(self) -> timedelta | None:
+        """How long customers who do nothing are kept; None for ever."""
+        return None if self.retention_days is None else timedelta(days=self.retention_days)
+
+    @property
+    def development_secrets(self) -> list[str]:
+        """The variables of secrets that everybody knows, since they were not set."""
+        defaults = {"SECRET_KEY": DEVELOPMENT_SECRET, "MASTER_KEY": DEVELOPMENT_KEY}
+        return [name for name, value in defaults.items() if getattr(self, name.lower()) == value]
+
+    def require_secrets(self) -> None:
+        """Raise `ValueError` in production as long as a secret is one that everybody knows."""
+        if self.development_secrets and not self.embedded:
+            name = self.development_secrets[0]
+            raise ValueError(f"With PostgreSQL, set {name}; 'turnstile new-key {name}' makes one.")
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Raises `ValueError` for a number that is none, and for a key that is none."""
+        given: dict[str, Any] = {
+            name: read(name.upper(), environment)
+            for names, read in ((_NUMBERS, _whole_number), (_LIMITS, _rate))
+            for name in names
+            if environment.get(name.upper()) or (names is _LIMITS and name.upper() in environment)
+        }
         return cls(
             database_url=environment.get("DATABASE_URL", cls.database_url),
             read_database_url=environment.get("READ_DATABASE_URL") or None,
             redis_url=environment.get("REDIS_URL") or None,
             host=environment.get("HOST", cls.host),
             metrics_token=environment.get("METRICS_TOKEN") or None,
-            secret_key=environment.get("SECRET_KEY", cls.secret_key),
-            checkpoint_key=_private_key("CHECKPOINT_KEY", environment),
-            **{
-                name: _whole_number(name.upper(), environment)
-                for name in _NUMBERS
-                if name.upper() in environment
-            },
+            secret_key=_secret_key(environment),
+            master_key=_master_key(environment),
+            checkpoint_key=_key("CHECKPOINT_KEY", environment),
+            access_log=environment.get("ACCESS_LOG", "") in ("1", "true", "yes"),
+            cors_origins=_origins("CORS_ORIGINS", environment),
+            **given,
         )
 
 
-_NUMBERS = ("hold_minutes", "port", "web_processes", "web_threads", "checkpoint_minutes")
+_LIMITS = ("rate_limit", "rate_limit_address", "rate_limit_keys", "rate_limit_log_in")
+_NUMBERS = (
+    "hold_minutes",
+    "port",
+    "web_processes",
+    "web_threads",
+    "checkpoint_minutes",
+    "retention_days",
+    "answer_seconds",
+    "trusted_proxies",
+    "hsts_seconds",
+)
+
+_origin = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?").fullmatch
 
 
-def _private_key(name: str, environment: Mapping[str, str]) -> str | None:
-    key = environment.get(name) or None
-    if key is not None and not keys.is_key(key):
-        # It is not shown: it may be all but one digit of one.
-        raise ValueError(f"{name} is not a key; 'turnstile new-key' makes one.")
-    return key
+def _origins(name: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """As browsers send them: scheme, host and port, nothing after it; or `*` for all."""
+    listed = (origin.strip() for origin in environment.get(name, "").split(","))
+    origins = tuple(origin for origin in listed if origin)
+    for origin in origins:
+        if origin != "*" and not _origin(origin):
+            raise ValueError(f"{name} lists origins like https://example.org, not {origin!r}.")
+    return origins
 
 
 def _whole_number(name: str, environment: Mapping[str, str]) -> int:
@@ -80,3 +161,12 @@ def _whole_number(name: str, environment: Mapping[str, str]) -> int:
         return int(environment[name])
     except ValueError:
         raise ValueError(f"{name} is a whole number, not {environment[name]!r}.") from None
+
+
+def _rate(name: str, environment: Mapping[str, str]) -> str:
+    rate = environment[name].strip()
+    try:
+        parse_many(rate or "1 per second")
+    except ValueError:
+        raise ValueError(f"{name} is a limit like '600 per minute', not {rate!r}.") from None
+    return rate

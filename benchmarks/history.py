@@ -27,6 +27,7 @@ from application.store import log
 from application.store.database import open_engine, writing
 from application.store.log import Entry, NewEntry
 from application.store.postgres_text import Row
+from application.store.sealing import Keys, seal_entries
 from application.store.tables import events, log_head, snapshots
 from application.store.work import Context
 from application.store.writes import writes_to
@@ -257,11 +258,12 @@ def _write(connection: Connection, head: log.Head, new: Iterator[NewEntry]) -> l
     """What `log.append` does, but each event is recorded when it happened."""
     position, chain = head
     rows: list[Row] = []
-    for position, item in enumerate(new, head.position + 1):
-        entry = Entry(position, *item, recorded_at=item.occurred_at)
-        chain = log.chained_hash(chain, entry)
-        rows.append((*entry[:-1], chain))
     with writes_to(connection) as writes:
+        sealed = seal_entries(Keys(connection), writes, list(new))
+        for position, item in enumerate(sealed, head.position + 1):
+            entry = Entry(position, *item, recorded_at=item.occurred_at)
+            chain = log.chained_hash(chain, entry)
+            rows.append((*entry[:-1], chain))
         writes.insert(events, rows)
     return log.Head(position, chain)
 

@@ -25,6 +25,10 @@ class Profile:
     country: str = ""
 
 
+ERASED = Profile(name="erased", email="")
+"""What is left of a customer who was erased."""
+
+
 class Customer(Aggregate):
     TOPIC: ClassVar[str] = "Customer"
     profile: Profile
@@ -73,7 +77,7 @@ class Customer(Aggregate):
 
     @records(Erased)
     def _erased(self, timestamp: datetime) -> None:
-        self.profile = Profile(name="erased", email="")
+        self.profile = ERASED
         self.erased = True
 
     def require_not_erased(self) -> None:

@@ -219,7 +219,7 @@ class Order(Aggregate):
             timestamp=now,
         )
         refunded = self.pending_events[-1]
-        assert isinstance(refunded, Order.Refunded)
+        assert isinstance(refunded, Order.Refunded)  # nosec B101 # for the type checker
         return refunded
 
     @records(Refunded)

@@ -119,7 +119,7 @@ TICKETS = ReadModel(
 
 
 def ticket(connection: Connection, ticket_id: UUID) -> dict[str, Any] | None:
-    """One ticket with its present secret, which is for its holder only; None if not issued.
+    """One ticket with its present secret, which is not for everybody; None if not issued.
 
     `status` is "issued" or "voided"; a ticket may be blocked besides.
     """

@@ -39,6 +39,7 @@ PostgresTemplate = Callable[[str, Callable[[str], None]], str]
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Finds or starts the servers, before xdist starts the workers, which inherit the result."""
+    os.environ.update(services.SECRETS)
     config = session.config
     if hasattr(config, "workerinput") or config.option.collectonly:
         return

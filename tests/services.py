@@ -50,6 +50,9 @@ REDIS_MARK = "turnstile-tests"
 Command = list[str | Path]
 Account = pwd.struct_passwd | None
 
+SECRETS = {"MASTER_KEY": "5e" * 32, "SECRET_KEY": "of the tests, and of nobody else at all"}
+"""For the environment: what every process on PostgreSQL must be given, and only those of tests."""
+
 T = TypeVar("T")
 
 

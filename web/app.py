@@ -3,10 +3,24 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, g
+from werkzeug.middleware.proxy_fix import ProxyFix
 
+from application import tracing
 from application.composition import Turnstile
-from web import caller, current, metering, openapi, permissions, problems, tokens
+from application.settings import Settings
+from web import (
+    caller,
+    current,
+    headers,
+    limits,
+    metering,
+    openapi,
+    permissions,
+    problems,
+    tokens,
+)
+from web.cors import Cors
 from web.encoding import MsgspecProvider
 from web.routes import ROUTES, rules
 
@@ -14,23 +28,59 @@ LARGEST_BODY = 1024 * 1024
 
 
 class App(Flask):
-    """No view is a coroutine, so none needs to be looked at whether it is one."""
+    """What each request goes through is written here; hooks would cost more than they do.
+
+    Those of the limiter, the only extension that has any, are run for whom there is a limit.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("web", static_folder=None)
+        self.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+        self.url_map.merge_slashes = False  # by redirects, to whatever host the request names
+        self.json = MsgspecProvider(self)
+        self._meter = metering.stopped_by(settings.access_log)
+        self._add_headers = headers.added_by(settings)
+        self._cors = Cors(settings.cors_origins) if settings.cors_origins else None
+        if settings.trusted_proxies:
+            proxies = settings.trusted_proxies
+            self.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+                self.wsgi_app, x_for=proxies, x_proto=proxies
+            )
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """No view is a coroutine, so none needs to be looked at whether it is one."""
         return func
+
+    def preprocess_request(self) -> Response | None:
+        metering.start()
+        if self._cors is not None and self._cors.is_preflight():
+            return self._cors.answer_preflight()
+        caller.identify()
+        g.limited = limits.is_limited()
+        if g.limited:
+            super().preprocess_request()
+        permissions.admit()
+        return None
+
+    def process_response(self, response: Response) -> Response:
+        if g.get("limited"):
+            response = super().process_response(response)
+        if self._cors is not None:
+            self._cors.add_headers(response)
+        response = self._add_headers(self._meter(response))
+        tracing.end()
+        return response
+
+    def do_teardown_request(self, *error: Any) -> None:
+        if g.get("limited"):
+            super().do_teardown_request(*error)
 
 
 def create_app(turnstile: Turnstile) -> Flask:
     """An application that serves `turnstile`."""
-    app = App("web", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
-    # A path is taken as it is: the redirect to a tidier one would lead to whatever Host was sent.
-    app.url_map.merge_slashes = False
-    app.json = MsgspecProvider(app)
+    app = App(turnstile.settings)
     app.extensions[current.EXTENSION] = turnstile
     tokens.sign_tokens(app, turnstile.settings)
-    app.before_request(_before)
-    app.after_request(_after)
     api = openapi.describe(app)
     problems.register_problems(app)
     for blueprint in ROUTES:
@@ -38,15 +88,5 @@ def create_app(turnstile: Turnstile) -> Flask:
     app.register_blueprint(rules.blueprint)
     openapi.serve(app, api)
     permissions.require_rules(app)
+    limits.limit_requests(app, turnstile.settings)
     return app
-
-
-def _before() -> None:
-    metering.start()
-    caller.identify()
-    permissions.admit()
-
-
-def _after(response: Response) -> Response:
-    metering.stop(response)
-    return caller.name_request(response)

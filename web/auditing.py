@@ -47,22 +47,30 @@ _public_key = click.option(
 
 
 @click.command("new-key")
-def new_key() -> None:
-    """Make a key that checkpoints are signed with.
+@click.argument(
+    "name",
+    type=click.Choice(("CHECKPOINT_KEY", "MASTER_KEY", "SECRET_KEY")),
+    default="CHECKPOINT_KEY",
+)
+def new_key(name: str) -> None:
+    """Make a key, and print it as the variable NAME [CHECKPOINT_KEY].
 
-    Keep the private one where the processes of the box office get their environment from, and
-    nowhere in the database's reach; publish the other.
+    CHECKPOINT_KEY signs checkpoints; publish its public key. MASTER_KEY wraps the keys of personal
+    data: when it is lost, so are they. SECRET_KEY signs what callers show to be let in. Keep them
+    where the processes of the box office get their environment from, and nowhere in the
+    database's reach.
     """
     made = keys.new_key()
-    click.echo(f"CHECKPOINT_KEY={made.private}")
-    click.echo(f"Its public key, for --public-key: {made.public}", err=True)
+    click.echo(f"{name}={made.private}")
+    if name == "CHECKPOINT_KEY":
+        click.echo(f"Its public key, for --public-key: {made.public}", err=True)
 
 
 @click.command("checkpoint")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def checkpoint_(as_json: bool) -> None:
     """Verify what was recorded since the last checkpoint, and sign what the log is now."""
-    with _explained(), box_office() as turnstile:
+    with _explained(), box_office(as_stored=True) as turnstile:
         key = turnstile.settings.checkpoint_key
         if key is None:
             raise click.ClickException(
@@ -83,7 +91,7 @@ def checkpoints_(limit: int | None, as_json: bool) -> None:
 
     Keep a copy where nobody who can change the database can change it too.
     """
-    with box_office() as turnstile, turnstile.engine.connect() as connection:
+    with box_office(as_stored=True) as turnstile, turnstile.engine.connect() as connection:
         stored = listing(connection, limit)
     if as_json:
         click.echo(printing.as_json(stored))
@@ -112,7 +120,7 @@ def verify_(since: str | None, file: Path | None, trusted: tuple[str, ...], as_j
     The log has to agree with every checkpoint. They have to be signed by one of the keys
     given, else by that of CHECKPOINT_KEY, else by whichever key they name.
     """
-    with _explained(), box_office() as turnstile:
+    with _explained(), box_office(as_stored=True) as turnstile:
         own = turnstile.settings.checkpoint_public_key
         trusted = trusted or ((own,) if own else ())
         known = _read_checkpoints(file) if file else []
@@ -187,7 +195,7 @@ def export_log_(file: str) -> None:
     """Write the whole log to FILE: JSON Lines, gzipped if its name ends in .gz; - for stdout."""
     with (
         _explained(),
-        box_office() as turnstile,
+        box_office(as_stored=True) as turnstile,
         opened(file, "wb") as output,
         progress("Exporting the log", 1) as advance,
     ):
@@ -205,7 +213,7 @@ def import_log_(file: str) -> None:
     """
     with (
         _explained(),
-        box_office(migrate=True) as turnstile,
+        box_office(migrate=True, as_stored=True) as turnstile,
         opened(file, "rb") as lines,
         progress("Importing the log", 1) as advance,
     ):

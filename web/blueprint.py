@@ -75,6 +75,12 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         """A change of what is at that path."""
         return self._route(rule, "PATCH", _COMMAND_PARAMETERS, _COMMAND_PROBLEMS)
 
+    def asks_for_job(self, rule: str) -> Callable[[V], V]:
+        """A job for the workers, which is asked for by a POST at that path."""
+        problems = {400, 401, 403, 404, 413, 415, 422, 429, 503}
+        named = {status: HTTPStatus(status).name for status in problems}
+        return self._route(rule, "POST", ("REQUEST_ID", "IDEMPOTENCY_KEY"), named)
+
     def plain(self, rule: str, method: str = "GET", *problems: int) -> Callable[[V], V]:
         """What is neither command nor query: about the process, or for the workers."""
         named = {status: HTTPStatus(status).name for status in problems}

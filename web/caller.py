@@ -5,20 +5,19 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import Response, g, request
+from flask import g, request
 from sqlalchemy import Connection
 
+from application import tracing
 from application.access import api_keys
 from application.access.identity import NOBODY, SERVICE, Identity, Unauthorized
 from application.store.work import Context
-from domain.ids import uuid7
 from web import tokens
 from web.current import turnstile
 
 NEVER = float("inf")
 MONITORING = Identity(SERVICE, scopes=frozenset({"metrics:read"}))
 
-_visible = re.compile(r"[\x21-\x7e]{1,128}").fullmatch
 _bearer = re.compile(r"Bearer +([\x21-\x7e]{1,4096})", re.IGNORECASE).fullmatch
 
 
@@ -46,19 +45,15 @@ def caller() -> Caller:
 
 
 def identify() -> None:
-    """Determine the caller before anything else; raises `Unauthorized` for bad credentials.
-
-    A request id that could not be logged safely is replaced.
-    """
+    """Determine the caller before anything else; bad credentials are kept for `admit` to refuse."""
     environ = request.environ
-    given = environ.get("HTTP_X_REQUEST_ID", "")
-    request_id = given if _visible(given) else str(uuid7())
+    request_id = tracing.request_id()
     ip = environ.get("REMOTE_ADDR", "")
-    g.caller = Caller(NOBODY, request_id, ip)  # for the refusal, should there be one
-    shown = credential()
-    if shown is not None:
-        known = MONITORING if _is_monitoring(shown) else turnstile().access.identify(shown, _find)
-        g.caller = Caller(known, request_id, ip)
+    g.caller = Caller(NOBODY, request_id, ip)  # also for the refusal, should there be one
+    try:
+        g.caller = Caller(_identity(credential()), request_id, ip)
+    except Unauthorized as refusal:
+        g.refusal = refusal
 
 
 def credential() -> str | None:
@@ -74,15 +69,10 @@ def credential() -> str | None:
     return matched[1]
 
 
-def name_request(response: Response) -> Response:
-    """Tell the caller under which id the request was logged and recorded.
-
-    `Server` keeps the WSGI server from naming itself.
-    """
-    response.headers.add("X-Request-ID", g.caller.request_id)
-    response.headers.add("X-Content-Type-Options", "nosniff")
-    response.headers.add("Server", "turnstile")
-    return response
+def _identity(shown: str | None) -> Identity:
+    if shown is None:
+        return NOBODY
+    return MONITORING if _is_monitoring(shown) else turnstile().access.identify(shown, _find)
 
 
 def _is_monitoring(shown: str) -> bool:

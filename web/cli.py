@@ -3,8 +3,9 @@
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,7 +20,6 @@ from application.composition import Turnstile
 from application.difference import Moment, difference
 from application.history import KINDS, as_of, history
 from application.importing import Importer, Refusal
-from application.settings import Settings
 from projections.engine import comparing
 from projections.engine.parking import waiting_streams
 from projections.engine.projector import Projector
@@ -28,9 +28,17 @@ from projections.engine.rebuild import RebuildFailed, RebuildRuns, compare, rebu
 from projections.engine.retrying import retry
 from projections.engine.status import status
 from projections.registry import READ_MODELS
-from web import auditing, entrance, printing, serving
-from web.console import aggregate_id_of, box_office, err, progress, progress_bar
+from web import auditing, entrance, personal, printing, serving
+from web.console import (
+    aggregate_id_of,
+    box_office,
+    err,
+    progress,
+    progress_bar,
+    warn_of_development_secrets,
+)
 from web.demo import demo
+from web.exposition import SHARED_METRICS
 from workers.jobs import COMPARE, REBUILD, request_import, request_rebuilds
 from workers.supervisor import run_processes, run_threads, stopped_by_signals
 
@@ -75,7 +83,7 @@ def main() -> None:
 
 
 main.add_command(demo)
-for _command in (*auditing.COMMANDS, *entrance.COMMANDS):
+for _command in (*auditing.COMMANDS, *entrance.COMMANDS, *personal.COMMANDS):
     main.add_command(_command)
 
 
@@ -90,9 +98,10 @@ def up(host: str | None, port: int | None) -> None:
     """
     _listen_on(host, port)
     with box_office(migrate=True) as turnstile, stopped_by_signals() as stop:
-        _require_free_port(turnstile.settings)
+        _require_free_port(turnstile.settings.host, turnstile.settings.port)
         if not turnstile.settings.embedded:
             _require_redis(turnstile)
+        warn_of_development_secrets(turnstile.settings)
         where = f"http://{turnstile.settings.host}:{turnstile.settings.port}"
         err.print(f"Turnstile is at [bold]{where}[/bold], its API described at {where}/docs")
         if turnstile.settings.embedded:
@@ -121,33 +130,46 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
         os.environ["WEB_PROCESSES"] = str(processes)
     with box_office() as turnstile:
         settings = turnstile.settings
-    _require_free_port(settings)
-    if settings.web_processes == 1 or serving.SHARED_METRICS in os.environ:
+    _require_free_port(settings.host, settings.port)
+    warn_of_development_secrets(settings)
+    if settings.web_processes == 1 or SHARED_METRICS in os.environ:
         serving.serve(settings)
     else:
         with serving.shared_metrics(), stopped_by_signals() as stop:
             run_processes([["serve"]], stop)
 
 
+def _tells_metrics(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command that tells Prometheus about its process."""
+    port = click.option("--metrics-port", type=int, help="Tell Prometheus metrics at this port.")
+    host = click.option(
+        "--metrics-host", default="127.0.0.1", show_default=True, help="And address."
+    )
+    return port(host(command))
+
+
 @main.command()
-def project() -> None:
+@_tells_metrics
+def project(metrics_host: str, metrics_port: int | None) -> None:
     """Keep the read models up to date. Several may run: the others stand by."""
-    with box_office() as turnstile, stopped_by_signals() as stop:
+    with _part(metrics_host, metrics_port) as (turnstile, stop):
         Projector(turnstile).run(stop)
 
 
 @main.command()
-def react() -> None:
+@_tells_metrics
+def react(metrics_host: str, metrics_port: int | None) -> None:
     """Do what follows from what happened: expire holds whose time is over, sign checkpoints."""
-    with box_office() as turnstile, stopped_by_signals() as stop:
+    with _part(metrics_host, metrics_port) as (turnstile, stop):
         run_threads(serving.reactor_parts(turnstile), stop)
 
 
 @main.command()
+@_tells_metrics
 @click.option("--threads", default=1, show_default=True, help="Jobs at the same time.")
-def work(threads: int) -> None:
+def work(threads: int, metrics_host: str, metrics_port: int | None) -> None:
     """Work on jobs (rebuilds, comparisons, retries, imports). Any number may run, on any hosts."""
-    with box_office() as turnstile, stopped_by_signals() as stop:
+    with _part(metrics_host, metrics_port) as (turnstile, stop):
         _require_redis(turnstile)
         serving.work(turnstile, threads, stop)
 
@@ -155,7 +177,7 @@ def work(threads: int) -> None:
 @main.command()
 def migrate() -> None:
     """Bring the database to this version."""
-    with box_office(migrate=True):
+    with box_office(migrate=True, as_stored=True):
         click.echo("The database is at this version.")
 
 
@@ -243,7 +265,7 @@ def _progress_of_rebuild(model: ReadModel) -> Iterator[Any]:
 def compared(name: str | None, as_json: bool) -> None:
     """Show what rebuilds and dry runs found in the live rows (of all, or of the one NAME)."""
     wanted = _read_models([name])[0].name if name else None
-    with box_office() as turnstile, turnstile.engine.connect() as connection:
+    with box_office(as_stored=True) as turnstile, turnstile.engine.connect() as connection:
         found = comparing.kept(connection, wanted)
     if as_json:
         click.echo(printing.as_json(found))
@@ -257,7 +279,7 @@ def compared(name: str | None, as_json: bool) -> None:
 def parked(name: str | None, as_json: bool) -> None:
     """Show the streams that wait (for all read models, or for the one NAME), and why."""
     models = _read_models([name] if name else [])
-    with box_office() as turnstile, turnstile.engine.connect() as connection:
+    with box_office(as_stored=True) as turnstile, turnstile.engine.connect() as connection:
         waiting = waiting_streams(connection, [model.name for model in models])
     if as_json:
         click.echo(printing.as_json(waiting))
@@ -352,12 +374,24 @@ def _print_difference(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status_(as_json: bool) -> None:
     """Show how far each read model is, and what is parked."""
-    with box_office() as turnstile, turnstile.engine.connect() as connection:
+    with box_office(as_stored=True) as turnstile, turnstile.engine.connect() as connection:
         models = status(connection)
     if as_json:
         click.echo(printing.as_json(models))
     else:
         printing.status_table(models)
+
+
+@contextmanager
+def _part(
+    metrics_host: str, metrics_port: int | None
+) -> Iterator[tuple[Turnstile, threading.Event]]:
+    """The box office of a part in a process of its own, and what tells it to end."""
+    with box_office() as turnstile, stopped_by_signals() as stop:
+        if metrics_port is not None:
+            _require_free_port(metrics_host, metrics_port, "--metrics-port")
+        with serving.told_metrics(metrics_host, metrics_port):
+            yield turnstile, stop
 
 
 def _listen_on(host: str | None, port: int | None) -> None:
@@ -383,7 +417,7 @@ def _follow(turnstile: Turnstile, wanted: dict[str, UUID]) -> None:
             with turnstile.engine.connect() as connection:
                 found = {title: jobs.job(connection, job_id) for title, job_id in wanted.items()}
             for title, job in found.items():
-                assert job is not None, "It was just asked for."
+                assert job is not None, "It was just asked for."  # nosec B101 # a bug if not
                 bar.update(tasks[title], completed=job["done"], total=job["total"] or 1)
                 if job["finished_at"] is not None:
                     ended[title] = job
@@ -393,7 +427,7 @@ def _follow(turnstile: Turnstile, wanted: dict[str, UUID]) -> None:
         raise click.ClickException("Not every job succeeded.")
 
 
-def _require_free_port(settings: Settings) -> None:
-    fault = serving.port_fault(settings.host, settings.port)
+def _require_free_port(host: str, port: int, option: str = "--port") -> None:
+    fault = serving.port_fault(host, port)
     if fault is not None:
-        raise click.ClickException(f"{fault} Choose another with --port.")
+        raise click.ClickException(f"{fault} Choose another with {option}.")

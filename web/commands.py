@@ -64,11 +64,11 @@ def _run(
     makes: UUID | None = None,
 ) -> Answer:
     environ = request.environ
-    expected = None
+    key, expected = idempotency_key(), None
     if "HTTP_IF_MATCH" in environ:
         expected = _expected_version(environ["HTTP_IF_MATCH"], target)
-    if "HTTP_IDEMPOTENCY_KEY" in environ:
-        keys = (*keys, _idempotency_key(environ["HTTP_IDEMPOTENCY_KEY"]))
+    if key is not None:
+        keys = (*keys, key)
     return turnstile().executor.execute(
         Command(
             use_case,
@@ -111,7 +111,11 @@ def _expected_version(if_match: str, target: UUID | None) -> int | None:
     return int(named[1])
 
 
-def _idempotency_key(given: str) -> Key:
+def idempotency_key() -> Key | None:
+    """The key of the request, which belongs to its caller, method and path; None without one."""
+    given = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    if given is None:
+        return None
     if not _key_form(given):
         raise BadRequest("Idempotency-Key has 1 to 255 ASCII characters.")
     method, path = request.method, request.path

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import click
+import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,23 +17,37 @@ from application.logs import configure_logs
 from application.runtime import collect_rarely
 from application.settings import Settings
 from application.store.group_commit import StoreUnavailable
+from application.store.sealing import SealBroken, require_master_key
+from application.store.vault import WrongMasterKey
 from domain.errors import DomainError
 
 err = Console(stderr=True)
+logger = structlog.get_logger(__name__)
 
 
 @contextmanager
-def box_office(*, migrate: bool = False) -> Iterator[Turnstile]:
-    """This process's box office; what is wrong with it ends the command with a plain message."""
+def box_office(*, migrate: bool = False, as_stored: bool = False) -> Iterator[Turnstile]:
+    """This process's box office; what is wrong with it ends the command with a plain message.
+
+    Whoever takes the log `as_stored` opens nothing in it, and needs no secrets.
+    """
     configure_logs()
     collect_rarely()
     try:
-        turnstile = compose(Settings.from_environment())
+        settings = Settings.from_environment()
+        if not as_stored:
+            settings.require_secrets()
+        turnstile = compose(settings)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     try:
         _prepare(turnstile, migrate or turnstile.settings.embedded)
+        if not as_stored:
+            with turnstile.engine.connect() as connection:
+                require_master_key(connection)
         yield turnstile
+    except (WrongMasterKey, SealBroken) as error:
+        raise click.ClickException(str(error)) from None
     except DomainError as error:
         raise click.ClickException(error.detail) from None
     except (SQLAlchemyError, StoreUnavailable) as error:
@@ -48,6 +63,16 @@ def _prepare(turnstile: Turnstile, migrate: bool) -> None:
     elif not migrations.is_current(turnstile.engine):
         raise click.ClickException(
             "The database is not at this version; run 'turnstile migrate' first."
+        )
+
+
+def warn_of_development_secrets(settings: Settings) -> None:
+    """Say once that whoever knows the source can read what is sealed and sign what is trusted."""
+    if settings.development_secrets:
+        logger.warning(
+            "secrets.for_development_only",
+            variables=settings.development_secrets,
+            remedy="'turnstile new-key' makes keys; set them before there is anything to protect",
         )
 
 

@@ -109,7 +109,8 @@ def keys() -> None:
         rows = connection.execute(select(keys_table).order_by(keys_table.c.id)).mappings()
         made = [api_keys.read(row) for row in rows]
     table = Table(box=None, pad_edge=False)
-    for column in ("id", "name", "for", "made (UTC)", "state"):
+    table.add_column("id", no_wrap=True)
+    for column in ("name", "for", "made (UTC)", "state"):
         table.add_column(column, overflow="fold")
     for key in made:
         limits = key.scopes or [str(event_id) for event_id in key.event_ids]

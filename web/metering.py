@@ -1,28 +1,20 @@
-"""Counting, timing and logging requests."""
+"""Naming, counting, timing and logging requests."""
 
 import logging
-import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from time import perf_counter
 
 import structlog
 from flask import Response, g, request
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    REGISTRY,
-    CollectorRegistry,
-    Histogram,
-    generate_latest,
-)
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from prometheus_client import Histogram
 
-from projections.engine.parking import NONE, parked_counts
-from projections.registry import READ_MODELS
+from application import tracing
+from domain.ids import uuid7
 
+SLOW_SECONDS = 1.0
+KEPT_OUT = (401, 403, 429)
+UNMATCHED = "none"
 SECONDS = Histogram(
     "turnstile_http_seconds",
     "Duration of requests",
@@ -32,68 +24,49 @@ SECONDS = Histogram(
 logger = structlog.get_logger(__name__)
 
 _children: dict[tuple[str | None, int], Histogram] = {}
-
-
-class _Parked(Collector):
-    """What waits for the read models: the same whichever process is asked, since it is asked of
-    the database. One that does not answer takes no other metric with it."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        try:
-            with self._engine.connect() as connection:
-                counts = parked_counts(connection)
-        except SQLAlchemyError as error:
-            logger.warning("metrics.parked_unknown", error=type(error).__name__)
-            return
-        for index, what in enumerate(("streams", "events")):
-            said = f"Parked {what} that wait for the read model"
-            gauge = GaugeMetricFamily(f"turnstile_parked_{what}", said, labels=["read_model"])
-            for model in READ_MODELS:
-                gauge.add_metric([model.name], counts.get(model.name, NONE)[index])
-            yield gauge
-
-
-def exposition(engine: Engine) -> tuple[bytes, str]:
-    """All metrics as text, and its content type; of all web processes where they share them."""
-    registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    of_database = CollectorRegistry()
-    of_database.register(_Parked(engine))
-    return generate_latest(registry) + generate_latest(of_database), CONTENT_TYPE_LATEST
+_visible = re.compile(r"[\x21-\x7e]{1,128}").fullmatch
 
 
 def start() -> None:
-    """Begin to time the current request."""
+    """Begin to time the current request, under the id that it came with.
+
+    An id that could not be logged safely is replaced.
+    """
     g.started = perf_counter()
+    given = request.environ.get("HTTP_X_REQUEST_ID", "")
+    tracing.begin(given if _visible(given) else str(uuid7()))
 
 
-def stop(response: Response) -> None:
-    """Count the current request, which has been answered."""
-    labels = (request.endpoint, response.status_code)
-    child = _children.get(labels)
-    if child is None:
-        child = _children[labels] = SECONDS.labels(request.endpoint or "none", labels[1])
-    seconds = perf_counter() - g.started
-    child.observe(seconds)
-    _log(response.status_code, seconds)
+def stopped_by(log_all: bool) -> Callable[[Response], Response]:
+    """What counts the current request, which has been answered, and logs it.
+
+    Always logged is what failed, was slow, or was kept out; the rest with `log_all`, since a line
+    costs some 50 µs, and a rush that has sold out refuses thousands.
+    """
+
+    def stop(response: Response) -> Response:
+        seconds, status = perf_counter() - g.started, response.status_code
+        labels = (request.endpoint, status)
+        child = _children.get(labels)
+        if child is None:
+            child = _children[labels] = SECONDS.labels(request.endpoint or UNMATCHED, status)
+        child.observe(seconds)
+        if log_all or status >= 500 or status in KEPT_OUT or seconds > SLOW_SECONDS:
+            _log(status, seconds)
+        return response
+
+    return stop
 
 
 def _log(status: int, seconds: float) -> None:
-    """Log what was refused; everything else only where somebody wants to see it."""
-    level = logging.INFO if status >= 400 else logging.DEBUG
-    if not logging.getLogger(__name__).isEnabledFor(level):
-        return
-    logger.info(
+    """The route instead of the path, and no query: either may hold what is nobody's business."""
+    caller = g.get("caller")
+    logger.log(
+        logging.WARNING if status >= 500 or seconds > SLOW_SECONDS else logging.INFO,
         "web.request",
         method=request.method,
-        path=request.path,
+        route=request.url_rule.rule if request.url_rule else UNMATCHED,
         status=status,
         milliseconds=round(seconds * 1000, 1),
-        request_id=g.caller.request_id,
-        actor=g.caller.actor,
+        actor=caller.actor if caller else None,
     )

@@ -217,6 +217,8 @@ RULES: dict[str, Rule] = {
     "ticket types.list_top_ticket_types": FOLLOW_SALES_OF_OWN_EVENTS,
     "customers.register_customer": REGISTER_CUSTOMERS,
     "customers.change_customer": CHANGE_ONESELF,
+    "customers.erase_customer": CHANGE_ONESELF,
+    "customers.export_customer": LOOK_ONESELF_UP,
     "customers.list_customers": LOOK_CUSTOMERS_UP,
     "customers.get_customer": LOOK_ONESELF_UP,
     "customers.get_customer_statistics": LOOK_ONESELF_UP,
@@ -290,6 +292,8 @@ def admit() -> None:
 
     Raises `Unauthorized` for a nobody whom none fits, `Forbidden` for anybody else.
     """
+    if "refusal" in g:
+        raise g.refusal
     if request.endpoint is None:  # there is no such route, which is for the router to say
         return
     identity = caller().identity
@@ -347,6 +351,11 @@ def sees_drafts(organizer_id: UUID | None) -> bool:
     if identity.organizer_id is not None:
         return identity.organizer_id == organizer_id
     return identity.role in (ADMIN, AUDITOR, SERVICE)
+
+
+def sees_secrets() -> bool:
+    """Whether the caller, who may see the ticket, may also come in on it, or hand it out."""
+    return caller().identity.role in (ATTENDEE, SERVICE)
 
 
 def _refuse(reason: str) -> NoReturn:

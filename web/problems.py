@@ -6,12 +6,13 @@ from typing import Any
 
 import structlog
 from dramatiq.errors import BrokerError
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from redis import RedisError
 from sqlalchemy.exc import DataError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from application import tracing
 from application.access.identity import Unauthorized
 from application.store.group_commit import StoreUnavailable
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Stale
@@ -143,7 +144,7 @@ def known_rules() -> dict[str, tuple[int | None, str]]:
 
 
 def _request_id() -> str:
-    return g.caller.request_id  # type: ignore[no-any-return]
+    return tracing.request_id()
 
 
 def _refused(error: DomainError) -> Response:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 from flask import Response, request
+from prometheus_client import Counter
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -28,6 +29,8 @@ REPLAY_SECONDS = 0.02
 ATTEMPTS = 3
 CANCELLED = ("40001", "40P01")
 """SQLSTATEs of a query that stood in the way of replay: of a rebuild's swap, or of a vacuum."""
+
+REPLICA_FAILURES = Counter("turnstile_replica_failures", "Queries that the replica failed")
 
 T = TypeVar("T")
 View = Callable[..., Response]
@@ -137,6 +140,7 @@ def _patiently(ask: Callable[[], T]) -> T:
         except (DBAPIError, PoolTimeout) as error:
             if not _is_outage(error):
                 raise
+            REPLICA_FAILURES.inc()
             logger.warning("replica.failed", attempt=attempt, error=str(error).split("\n")[0])
             if not _is_passing(error):
                 break

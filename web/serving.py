@@ -11,7 +11,9 @@ from typing import Any
 
 from flask import Flask
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from prometheus_client import start_http_server
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
@@ -20,15 +22,20 @@ from waitress.server import BaseWSGIServer, create_server
 from application.composition import Turnstile
 from application.settings import Settings
 from projections.engine.projector import Projector
-from web import wsgi
+from web import patience, wsgi
 from web.app import create_app
+from web.current import EXTENSION
+from web.exposition import SHARED_METRICS, of_processes
 from workers import checkpoints, reactor
 from workers.jobs import jobs_of
 from workers.supervisor import end_with
 
 STOP_SECONDS = 10
-SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 LOOK_SECONDS = 0.5
+OUR_LOGS = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
+"""What granian says goes where all logs go."""
+MOST_CONNECTIONS = 2_000
+"""Idle ones included, of the embedded server; each is a file descriptor."""
 
 Part = Callable[[threading.Event], Any]
 
@@ -53,11 +60,14 @@ def serve(settings: Settings) -> None:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=1000 * settings.answer_seconds),
         workers=settings.web_processes,
         blocking_threads=settings.web_threads,
         workers_kill_timeout=STOP_SECONDS,
         respawn_failed_workers=True,
         log_access=False,
+        log_dictconfig=OUR_LOGS,
     ).serve()
 
 
@@ -75,12 +85,35 @@ def shared_metrics() -> Iterator[None]:
             del os.environ[SHARED_METRICS]
 
 
+@contextmanager
+def told_metrics(host: str, port: int | None) -> Iterator[None]:
+    """Tell the metrics of this process (or of all that share theirs with it) at a port of its
+    own meanwhile, if there is one."""
+    if port is None:
+        yield
+        return
+    server, thread = start_http_server(port, addr=host, registry=of_processes())
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 def worker() -> Flask:
     """The application of one web process, which ends when granian's main process has died."""
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         end_with(parent.pid)
-    return wsgi.application()
+    app = wsgi.application()
+    _watch_connections(app.extensions[EXTENSION].settings, threading.Event())
+    return app
+
+
+def _watch_connections(settings: Settings, stop: threading.Event) -> None:
+    arguments = (settings.port, settings.answer_seconds, stop)
+    threading.Thread(target=patience.watch, args=arguments, name="patience", daemon=True).start()
 
 
 def work(turnstile: Turnstile, threads: int, stop: threading.Event) -> None:
@@ -132,12 +165,17 @@ def _serve_in_thread(turnstile: Turnstile, stop: threading.Event) -> None:
         port=settings.port,
         threads=settings.web_threads,
         ident=None,
+        channel_timeout=settings.answer_seconds,
+        connection_limit=MOST_CONNECTIONS,
+        clear_untrusted_proxy_headers=False,  # TRUSTED_PROXIES says which count
     )
     for listener in sockets.values():
         if isinstance(listener, BaseWSGIServer):
             listener.channel_class = _Channel
+    _watch_connections(settings, stop)
     while not stop.is_set():
-        wasyncore.loop(timeout=LOOK_SECONDS, map=sockets, count=1)
+        # Unlike `select`, `poll` takes more than a thousand.
+        wasyncore.loop(timeout=LOOK_SECONDS, use_poll=True, map=sockets, count=1)
     server.task_dispatcher.shutdown(timeout=STOP_SECONDS)
     wasyncore.loop(timeout=0.0, map=sockets, count=len(sockets))  # the last answers go out
     wasyncore.close_all(sockets)

@@ -46,7 +46,7 @@ def tokens(account: Account, session_id: UUID, refresh_id: UUID) -> dict[str, An
     return {
         "access_token": create_access_token(subject, additional_claims={SESSION: session}),
         "refresh_token": create_refresh_token(subject, additional_claims=refresh),
-        "token_type": "Bearer",
+        "token_type": "Bearer",  # nosec B105 # how to send it
         "expires_in": int(ACCESS_LIFETIME.total_seconds()),
         "account": account,
     }
@@ -81,7 +81,7 @@ def _claims(token: str, kind: str) -> dict[str, Any]:
     except (PyJWTError, JWTExtendedException, ValueError, RecursionError):
         raise Unauthorized("The token is not valid, or has expired.") from None
     if "exp" not in claims:
-        raise Unauthorized("The token never expires, so it is none of ours.")
+        raise Unauthorized("A token that never expires is not ours.")
     if claims.get("type") != kind:
         raise Unauthorized(f"This is not {'an access' if kind == ACCESS else 'a refresh'} token.")
     return claims

@@ -12,6 +12,8 @@ from web.app import create_app
 def application() -> Flask:
     """The application of this process, as the environment configures it."""
     configure_logs()
-    app = create_app(compose(Settings.from_environment()))
+    settings = Settings.from_environment()
+    settings.require_secrets()
+    app = create_app(compose(settings))
     collect_rarely()
     return app

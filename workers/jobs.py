@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 from uuid import UUID
 
@@ -17,14 +18,21 @@ import structlog
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.common import dq_name
-from dramatiq.middleware import TimeLimitExceeded
+from dramatiq.middleware import Middleware, TimeLimitExceeded
+from prometheus_client import Counter, Histogram
 from redis.exceptions import RedisError
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
-from application import jobs
+from application import jobs, tracing
 from application.composition import Turnstile
 from application.importing import Importer, Refusal
+from application.store import answers
+from application.store.answers import StoredAnswer
 from application.store.database import writing
+from application.store.sealing import Keys
+from application.store.work import Key
+from application.store.writes import writes_to
 from domain.errors import NotFound
 from projections.engine import leases
 from projections.engine.comparing import UNFILLED, Comparison
@@ -36,12 +44,14 @@ from projections.registry import read_model
 QUEUE = "turnstile"
 REBUILD, COMPARE, RETRY, IMPORT = "rebuild", "compare", "retry", "import"
 OF_READ_MODELS = (REBUILD, COMPARE, RETRY)
+KINDS = (*OF_READ_MODELS, IMPORT)
 TIME_LIMIT_MS = 6 * 60 * 60 * 1000
 DEAD_AFTER_MS = leases.SECONDS * 1000
 """A worker that has been silent so long is dead; its jobs go to others. Workers ask for jobs
 every second, and one that was only slow does no harm: a job can be done twice."""
 LOOK_AFTER_SECONDS = 10.0
 ALWAYS = 1_000_000
+REQUEST_ID = "request_id"
 OPTIONS = {
     "time_limit": TIME_LIMIT_MS,
     # A job is interrupted when its worker has to end, and done by another.
@@ -53,10 +63,34 @@ OPTIONS = {
     "max_backoff": 30_000,
 }
 
+JOBS = Counter("turnstile_jobs", "Jobs that ended, by what came of them", ("kind", "outcome"))
+for _kind in KINDS:  # told from the start, so that the first failure is seen as an increase
+    for _outcome in (jobs.DONE, jobs.FAILED):
+        JOBS.labels(_kind, _outcome)
+SECONDS = Histogram(
+    "turnstile_job_seconds",
+    "Duration of jobs",
+    ("kind",),
+    buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600),
+)
+
 Work = Callable[[UUID, str], str]
 """What an actor does with a job's id and subject; it returns the outcome, in words."""
 
 logger = structlog.get_logger(__name__)
+
+
+class _Tracing(Middleware):
+    """Whoever works on a job works for the request that asked for it."""
+
+    def before_process_message(self, broker: Any, message: Any) -> None:
+        tracing.begin(message.options.get(REQUEST_ID, ""))
+
+    def after_process_message(self, *_: Any, **__: Any) -> None:
+        tracing.end()
+
+    def after_skip_message(self, *_: Any) -> None:
+        tracing.end()
 
 
 class Jobs:
@@ -66,6 +100,7 @@ class Jobs:
         self._turnstile = turnstile
         redis_url = turnstile.settings.redis_url
         self.broker: dramatiq.Broker = _broker(redis_url)
+        self.broker.add_middleware(_Tracing())
         self._actors = {
             REBUILD: self._actor(self._rebuild, REBUILD),
             COMPARE: self._actor(self._compare, COMPARE),
@@ -73,11 +108,23 @@ class Jobs:
             IMPORT: self._actor(self._import, IMPORT),
         }
 
-    def request(self, kind: str, subject: str) -> UUID:
-        """Ask for a job; its id, under which `application.jobs` knows how it is going."""
-        with writing(self._turnstile.engine) as connection:
-            job_id = jobs.request(connection, kind, subject)
-        self._actors[kind].send(str(job_id))
+    def request(self, kind: str, subject: str, key: Key | None = None) -> UUID:
+        """Ask for a job; its id, under which `application.jobs` knows how it is going.
+
+        Asked for again with the same key, it is the same job.
+        """
+        try:
+            with writing(self._turnstile.engine) as connection:
+                known = _requested(connection, key)
+                job_id = known or jobs.request(connection, kind, subject)
+                if known is None and key is not None:
+                    with writes_to(connection) as writes:
+                        kept = [(key, StoredAnswer(0, {"id": job_id}))]
+                        answers.keep(writes, kept, Keys(connection))
+        except IntegrityError:  # somebody else has just stored an answer under the key
+            return self.request(kind, subject, key)
+        options: Any = {REQUEST_ID: tracing.request_id()}
+        self._actors[kind].send_with_options(args=(str(job_id),), **options)
         return job_id
 
     def start_worker(self, threads: int = 2) -> dramatiq.Worker:
@@ -128,6 +175,17 @@ class Jobs:
             job = jobs.job(connection, job_id)
         if job is None or job["state"] in (jobs.DONE, jobs.FAILED):
             return
+        started, kind = perf_counter(), job["kind"]
+        state = self._do(job_id, job, work)
+        seconds = perf_counter() - started
+        JOBS.labels(kind, state).inc()
+        SECONDS.labels(kind).observe(seconds)
+        logger.info(
+            "job.ended", job_id=str(job_id), kind=kind, state=state, seconds=round(seconds, 3)
+        )
+
+    def _do(self, job_id: UUID, job: dict[str, Any], work: Work) -> str:
+        """Do the job, and keep what came of it; the state in which it is then."""
         try:
             outcome = work(job_id, job["subject"])
         except (RebuildRuns, OperationalError):  # it is done again, when the database is back
@@ -135,8 +193,9 @@ class Jobs:
         except (Exception, TimeLimitExceeded) as error:
             self._finish(job_id, jobs.FAILED, f"{type(error).__name__}: {error}")
             logger.exception("job.failed", job_id=str(job_id), kind=job["kind"])
-            return
+            return jobs.FAILED
         self._finish(job_id, jobs.DONE, outcome)
+        return jobs.DONE
 
     def _rebuild(self, job_id: UUID, name: str) -> str:
         rebuilt = rebuild(self._turnstile, read_model(name), self._progress_of(job_id))
@@ -177,13 +236,16 @@ def jobs_of(turnstile: Turnstile) -> Jobs:
     return Jobs(turnstile)
 
 
-def request_for(turnstile: Turnstile, kind: str, name: str) -> dict[str, Any]:
+def request_for(
+    turnstile: Turnstile, kind: str, name: str, key: Key | None = None
+) -> dict[str, Any]:
     """Ask for one of `OF_READ_MODELS`; the job. Raises `NotFound` for no read model's name."""
     try:
         read_model(name)
     except KeyError:
         raise NotFound(f"There is no read model {name!r}.") from None
-    job_id = jobs_of(turnstile).request(kind, name)
+    job_id = jobs_of(turnstile).request(kind, name, key)
+    logger.info("job.requested", job_id=str(job_id), kind=kind, subject=name)
     with turnstile.engine.connect() as connection:
         return jobs.job(connection, job_id) or {}
 
@@ -206,6 +268,14 @@ def request_rebuilds(
 def request_import(turnstile: Turnstile, source: str, path: Path) -> UUID:
     """Ask for the import of a file that the workers can read; the job's id."""
     return jobs_of(turnstile).request(IMPORT, f"{source}:{path.resolve()}")
+
+
+def _requested(connection: Connection, key: Key | None) -> UUID | None:
+    """The job that was asked for with that key; raises `IdempotencyKeyReused` for another one."""
+    if key is None:
+        return None
+    kept = answers.find(connection, [key]).get((key.scope, key.key))
+    return None if kept is None else UUID((kept.answer_to(key).body or {})["id"])
 
 
 def _in_words(found: Comparison) -> str:

@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from application.access import sessions
 from application.composition import Turnstile
 from application.reactions import expire_lapsed_holds
 from application.store.answers import forget_expired
-from application.store.database import writing
+from application.store.database import truncate_wal, writing
 from application.store.group_commit import StoreUnavailable
 from projections import open_holds
 from projections.engine.waiting import wait_for
+from workers import retention
 
 BATCH = 200
 TICK_SECONDS = 1.0
@@ -60,8 +62,14 @@ def react_once(turnstile: Turnstile) -> bool:
 
 
 def tidy(turnstile: Turnstile) -> None:
-    """Forget the answers that nobody may ask for again."""
+    """Forget the answers that nobody may ask for again, sessions that are over, and customers who
+    are long gone."""
     with writing(turnstile.engine) as connection:
-        forgotten = forget_expired(connection)
-    if forgotten:
-        logger.info("reactor.answers_forgotten", answers=forgotten)
+        forgotten = {
+            "answers": forget_expired(connection),
+            "sessions": sessions.forget_expired(connection),
+        }
+    if any(forgotten.values()):
+        logger.info("reactor.forgot", **forgotten)
+    retention.erase_idle(turnstile)
+    truncate_wal(turnstile.engine)

@@ -122,6 +122,12 @@ def get(connection: Connection, account_id: UUID) -> Account:
     return _account(row)
 
 
+def of_subject(connection: Connection, subject_id: UUID) -> list[Account]:
+    """The accounts that act for this customer, or this organizer."""
+    rows = connection.execute(select(accounts).where(accounts.c.subject_id == subject_id))
+    return [_account(row) for row in rows]
+
+
 def _row(access: Access, condition: ColumnElement[bool]) -> Any:
     """The connection goes back at once: hashing a password takes long."""
     with access.engine.connect() as connection:

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, select
 
+from application.store.sealing import Keys, is_personal, is_sealed
 from application.store.tables import idempotency
 from application.store.work import Answer, Key
 from application.store.writes import Writes
@@ -67,15 +69,14 @@ def unexpired(connection: Connection, rows: Iterable[Any]) -> Kept:
         if row.expires_at is not None and row.expires_at <= now:
             expired.append(row.id)
             continue
-        answer = msgspec.json.decode(row.answer, type=StoredAnswer)
-        found[row.scope, row.key] = KeptAnswer(row.fingerprint, answer)
+        found[row.scope, row.key] = KeptAnswer(row.fingerprint, _opened(connection, row))
     if expired:
         connection.execute(delete(idempotency).where(idempotency.c.id.in_(expired)))
     return found
 
 
-def keep(writes: Writes, new: Iterable[tuple[Key, StoredAnswer]]) -> None:
-    """Keep each answer under its key."""
+def keep(writes: Writes, new: Iterable[tuple[Key, StoredAnswer]], keys: Keys) -> None:
+    """Keep each answer under its key; what is personal in it is sealed like the log."""
     now = datetime.now(UTC)
     rows = [
         (
@@ -83,7 +84,7 @@ def keep(writes: Writes, new: Iterable[tuple[Key, StoredAnswer]]) -> None:
             key.scope,
             key.key,
             key.fingerprint,
-            msgspec.json.encode(answer).decode(),
+            _sealed(keys, answer, key.id),
             now,
             key.expires_at,
         )
@@ -92,11 +93,31 @@ def keep(writes: Writes, new: Iterable[tuple[Key, StoredAnswer]]) -> None:
     writes.insert(idempotency, rows)
 
 
+def forget(connection: Connection, key: Key) -> None:
+    """Delete the answer that is kept under the key."""
+    connection.execute(delete(idempotency).where(idempotency.c.id == key.id))
+
+
 def forget_expired(connection: Connection) -> int:
     """Delete what is past its time; how many that were."""
     return connection.execute(
         delete(idempotency).where(idempotency.c.expires_at <= datetime.now(UTC))
     ).rowcount
+
+
+def _sealed(keys: Keys, answer: StoredAnswer, key_id: UUID) -> str:
+    body = answer.body
+    if body is not None and is_personal(body):
+        answer = msgspec.structs.replace(answer, body=keys.seal(body["id"], body, key_id.bytes))
+    return msgspec.json.encode(answer).decode()
+
+
+def _opened(connection: Connection, row: Any) -> StoredAnswer:
+    answer = msgspec.json.decode(row.answer, type=StoredAnswer)
+    if not is_sealed(row.answer) or answer.body is None:
+        return answer
+    text = Keys(connection).open(UUID(answer.body["id"]), row.answer, row.id.bytes)
+    return msgspec.json.decode(text, type=StoredAnswer)
 
 
 def _named_rules(base: type[DomainError]) -> dict[str, type[DomainError]]:

@@ -1,26 +1,35 @@
 """Connections: the same engine settings for every process, on PostgreSQL and SQLite."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.engine.url import URL
 
+from application import tracing
+from application.store.vault import Vault
+
 WRITES = "turnstile_writes"
+VAULT = "turnstile_vault"
 POOL_SIZE = 10
 """Connections that a process keeps; in need it opens as many again. Threads may be more: one
 leads for all that issue commands, and a query holds a connection for milliseconds."""
 BUSY_TIMEOUT_MS = 30_000
 LONGEST_REST = 0.5
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+"""`secure_delete`: what is deleted is overwritten, so that who was erased is not in the file."""
 POSTGRES_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=60s"
 """A process that is frozen in the middle of an append must not stop every other for ever."""
 REPLICA_OPTIONS = f"{POSTGRES_OPTIONS} -c default_transaction_read_only=on"
 REPLICA_CONNECT_SECONDS = 2
 REPLICA_SILENT_MS = 5_000
 """A host that has vanished sends no refusal; without these a query waits for minutes."""
+
+_unsafe = re.compile(r"[^A-Za-z0-9._:@+=-]").sub
 
 
 def normal_url(url: str) -> URL:
@@ -33,15 +42,16 @@ def normal_url(url: str) -> URL:
     return parsed
 
 
-def open_engine(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
-    """An engine for `url`; it connects when first used."""
+def open_engine(url: str, vault: Vault | None = None, *, pool_size: int = POOL_SIZE) -> Engine:
+    """An engine for `url`; it connects when first used. What is personal in the database opens
+    with the keys in `vault`, unless given one for development."""
     parsed = normal_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed, pool_size)
-    return _postgres(parsed, pool_size, options=POSTGRES_OPTIONS)
+        return _sqlite(parsed, vault, pool_size)
+    return _postgres(parsed, vault, pool_size, options=POSTGRES_OPTIONS)
 
 
-def open_replica(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
+def open_replica(url: str, vault: Vault | None = None, *, pool_size: int = POOL_SIZE) -> Engine:
     """An engine that only reads, from a streaming replica; a silent one is given up soon.
 
     Raises `ValueError` unless it is PostgreSQL.
@@ -51,6 +61,7 @@ def open_replica(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
         raise ValueError("READ_DATABASE_URL names a streaming replica, which is PostgreSQL.")
     return _postgres(
         parsed,
+        vault,
         pool_size,
         options=REPLICA_OPTIONS,
         connect_timeout=REPLICA_CONNECT_SECONDS,
@@ -58,27 +69,67 @@ def open_replica(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
     )
 
 
-def _postgres(url: URL, pool_size: int, **arguments: Any) -> Engine:
-    return create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        connect_args={"application_name": "turnstile", **arguments},
-    )
+def vault_of(connection: Connection) -> Vault:
+    """What opens the personal data of the connection's database."""
+    vault: Vault = connection.get_execution_options()[VAULT]
+    return vault
 
 
-def _sqlite(url: URL, pool_size: int) -> Engine:
+def _name_request(
+    _connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any
+) -> tuple[str, Any]:
+    """Tell in the statement which request it is for, as `pg_stat_activity` and the log of slow
+    queries show it.
+
+    A batch of commands is named after the request of its leader. What could end the comment, or
+    be taken for a parameter, is replaced.
+    """
+    request_id = tracing.request_id()
+    if request_id:
+        statement = f"/*request_id='{_unsafe('_', request_id)}'*/ {statement}"
+    return statement, parameters
+
+
+def _postgres(url: URL, vault: Vault | None, pool_size: int, **arguments: Any) -> Engine:
+    engine = _engine(url, vault, pool_size, {"application_name": "turnstile", **arguments})
+    event.listen(engine, "before_cursor_execute", _name_request, retval=True)
+    return engine
+
+
+def _engine(url: URL, vault: Vault | None, pool_size: int, connect_args: dict[str, Any]) -> Engine:
+    """What is in rows is told in no error and no log: it may be personal."""
     engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        connect_args=connect_args,
+        execution_options={VAULT: vault or Vault()},
+        hide_parameters=True,
     )
+    event.listen(engine, "handle_error", _say_less)
+    return engine
+
+
+def _say_less(context: ExceptionContext) -> None:
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None:
+            keep_first_line(error)
+
+
+def keep_first_line(error: BaseException) -> None:
+    """Of a database's words keep the first line: the details show keys and whole rows."""
+    if error.args and isinstance(error.args[0], str):
+        error.args = (error.args[0].partition("\n")[0], *error.args[1:])
+
+
+def _sqlite(url: URL, vault: Vault | None, pool_size: int) -> Engine:
+    arguments = {"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}
+    engine = _engine(url, vault, pool_size, arguments)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -103,6 +154,14 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
     level = {"isolation_level": "REPEATABLE READ"} if is_postgres(engine) else {}
     with engine.connect().execution_options(**level) as connection, connection.begin():
         yield connection
+
+
+def truncate_wal(engine: Engine) -> None:
+    """On SQLite, overwrite what the file beside the database still holds of older pages."""
+    if not is_postgres(engine):
+        with engine.connect() as connection:
+            connection.exec_driver_sql("COMMIT")  # a checkpoint is taken outside of transactions
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def let_others_write(engine: Engine, since: float) -> None:

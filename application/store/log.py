@@ -14,11 +14,20 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, bindparam, select, union_all
 
 from application.store.database import is_postgres
+from application.store.sealing import (
+    WRAPPED_KEY,
+    Keys,
+    open_entries,
+    open_streams,
+    seal_entries,
+)
 from application.store.tables import events
 from application.store.writes import Writes, writes_to
 
 GENESIS = bytes(32)
-_SECRET = '"secret":"'
+OPENED_TOGETHER = 1_000
+"""Entries whose keys are looked up at once while many are read one by one."""
+_SECRET = '"secret":"'  # nosec B105 # what to look for
 _encode = msgspec.json.Encoder().encode
 
 
@@ -124,15 +133,17 @@ def append(
     `ValueError` for a time without a zone.
     """
     with writes_to(connection) as writes:
-        return write(writes, head, new, recorded_at)
+        return write(writes, head, new, recorded_at, Keys(connection))
 
 
-def write(writes: Writes, head: Head, new: Sequence[NewEntry], recorded_at: datetime) -> Head:
-    """The same among other writes."""
+def write(
+    writes: Writes, head: Head, new: Sequence[NewEntry], recorded_at: datetime, keys: Keys
+) -> Head:
+    """The same among other writes, with these keys of customers."""
     chain = head.hash
     recorded_at = _in_utc(recorded_at)
     rows = []
-    for position, item in enumerate(new, head.position + 1):
+    for position, item in enumerate(seal_entries(keys, writes, new), head.position + 1):
         columns = (position, *item[:-1], _in_utc(item.occurred_at), recorded_at)
         chain = chained_hash(chain, columns)
         rows.append((*columns, chain))
@@ -161,13 +172,13 @@ def read(
         query = query.where(events.c.position <= until)
     if topics:
         query = query.where(events.c.topic.in_(topics))
-    return [Entry(*row) for row in connection.execute(query).all()]
+    return _entries(connection, query)
 
 
 def read_at(connection: Connection, positions: Sequence[int]) -> list[Entry]:
     """The entries at these positions, in order."""
     query = _ENTRIES.where(events.c.position.in_(positions)).order_by(events.c.position)
-    return [Entry(*row) for row in connection.execute(query)]
+    return _entries(connection, query)
 
 
 def read_stream(
@@ -187,14 +198,15 @@ def read_stream(
         query = query.where(version > after)
     if until is not None:
         query = query.where(version <= until)
-    return [Entry(*row) for row in connection.execute(query).all()]
+    return _entries(connection, query)
 
 
 def read_streams(connection: Connection, stream_ids: Sequence[UUID]) -> list[Entry]:
     """All entries of those streams, each stream's by version."""
     if not stream_ids:
         return []
-    return [Entry(*row) for row in connection.execute(_STREAMS, {"ids": stream_ids})]
+    rows = connection.execute(_STREAMS, {"ids": stream_ids}).all()
+    return open_streams(connection, [Entry(*row[:-1]) for row in rows], [row[-1] for row in rows])
 
 
 def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> Iterator[Entry]:
@@ -204,7 +216,13 @@ def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> Iter
     """
     query = union_all(*(_ENTRIES.where(condition) for condition in conditions))
     ordered = query.order_by(query.selected_columns.position)
-    return (Entry(*row) for row in connection.execute(ordered))
+    for some in connection.execute(ordered).partitions(OPENED_TOGETHER):
+        yield from open_entries(connection, [Entry(*row) for row in some])
+
+
+def _entries(connection: Connection, query: Any) -> list[Entry]:
+    """What the query finds, with the personal data in it opened."""
+    return open_entries(connection, [Entry(*row) for row in connection.execute(query)])
 
 
 def _veiled(payload: str) -> str:
@@ -227,6 +245,8 @@ def _in_utc(moment: datetime) -> datetime:
 
 _HEAD_SQL = "SELECT position, hash FROM log_head"
 _ENTRIES = select(*(events.c[name] for name in Entry._fields[:-1]))
-_STREAMS = _ENTRIES.where(events.c.stream_id.in_(bindparam("ids", expanding=True))).order_by(
-    events.c.stream_id, events.c.version
+_STREAMS = (
+    _ENTRIES.add_columns(WRAPPED_KEY)
+    .where(events.c.stream_id.in_(bindparam("ids", expanding=True)))
+    .order_by(events.c.stream_id, events.c.version)
 )

@@ -16,11 +16,14 @@ from eventsourcing.utils import Environment, EnvType, resolve_topic, strtobool
 from sqlalchemy import Connection, Engine, insert, select, update
 
 import migrations
+from application.settings import Settings
 from application.store import log
 from application.store.database import open_engine, writing
 from application.store.group_commit import Executor, StoreUnavailable
+from application.store.sealing import Keys
 from application.store.signals import LOG, Signals
 from application.store.tables import snapshots, tracking
+from application.store.vault import Vault
 from application.store.work import Command, Context, Work
 from application.store.writes import writes_to
 from domain.errors import AlreadyExists
@@ -252,7 +255,7 @@ class ProcessRecorder(LogRecorder, TrackingRecorder, library.ProcessRecorder):
             head = log.lock_head(connection)
             if new:
                 with writes_to(connection) as writes:
-                    log.write(writes, head, new, now)
+                    log.write(writes, head, new, now, Keys(connection))
                     self.signals.announce(writes, LOG)
             _move(connection, moved)
         self.signals.ring(LOG)
@@ -274,7 +277,7 @@ class Factory(library.InfrastructureFactory[TrackingRecorder]):
         if not url:
             keys = ", ".join(self.env.create_keys(self.DATABASE_URL))
             raise OSError(f"There is no database URL in the environment under {keys}.")
-        self.engine = open_engine(url)
+        self.engine = open_engine(url, Vault(Settings().master_key))
         self.signals = Signals(self.engine)
 
     def aggregate_recorder(self, purpose: str = "events") -> library.AggregateRecorder:

@@ -11,6 +11,7 @@ from application.store import log
 from application.store.mapper import from_snapshot, take_snapshot, to_fact
 from application.store.tables import snapshots
 from domain.aggregate import Aggregate
+from domain.customer import Customer
 
 EVERY = 200
 """Events of a stream between two snapshots: at most so many are replayed by a load."""
@@ -59,7 +60,8 @@ def replay(aggregate: Aggregate | None, entries: Iterable[log.Entry]) -> Aggrega
 
 
 def keep_snapshots(connection: Connection, aggregates: Iterable[Aggregate]) -> None:
-    """Store the present state of these aggregates."""
+    """Store the present state of these aggregates; customers', which are personal and change
+    seldom, are in the log only."""
     rows = [
         {
             "stream_id": aggregate.id,
@@ -68,6 +70,7 @@ def keep_snapshots(connection: Connection, aggregates: Iterable[Aggregate]) -> N
             "payload": take_snapshot(aggregate),
         }
         for aggregate in aggregates
+        if not isinstance(aggregate, Customer)
     ]
     if rows:
         connection.execute(insert(snapshots), rows)

@@ -107,6 +107,13 @@ checkpoints = Table(
     Column("signature", Text, nullable=False),
 )
 
+customer_keys = Table(
+    "customer_keys",
+    metadata,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("wrapped_key", LargeBinary, nullable=False),
+)
+
 tree_nodes = Table(
     "tree_nodes",
     metadata,

@@ -11,13 +11,14 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 import psycopg2
 from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from application.store.database import is_postgres
+from application.store.database import is_postgres, keep_first_line
 from application.store.postgres_text import Row, array_text, copy_text
 
 MANY = 200
@@ -109,6 +110,7 @@ def raw_cursor(connection: Connection) -> Iterator[Any]:
         try:
             yield cursor
         except psycopg2.Error as error:
+            keep_first_line(error)
             lost = connection.dialect.is_disconnect(error, None, cursor)  # type: ignore[arg-type]
             if lost:
                 connection.invalidate(error)
@@ -133,13 +135,13 @@ def unnested(columns: tuple[Column[Any], ...]) -> str:
 @lru_cache(maxsize=512)
 def _insert_sql(table: Table) -> str:
     rows = unnested(tuple(table.columns))
-    return f"INSERT INTO {table.name} ({_names(table.columns)}) SELECT * FROM {rows}"
+    return f"INSERT INTO {table.name} ({_names(table.columns)}) SELECT * FROM {rows}"  # nosec B608 # names only
 
 
 @lru_cache(maxsize=512)
 def _upsert_sql(table: Table) -> str:
     changes = ", ".join(f"{name} = excluded.{name}" for name in _other_names(table))
-    action = f"UPDATE SET {changes}" if changes else "NOTHING"
+    action = f"UPDATE SET {changes}" if changes else "NOTHING"  # nosec B608 # names only
     return f"{_insert_sql(table)} ON CONFLICT ({_names(table.primary_key)}) DO {action}"
 
 
@@ -148,7 +150,8 @@ def _delete_sql(table: Table) -> str:
     keys = tuple(table.primary_key)
     names = ", ".join(f"key_{key.name}" for key in keys)
     same = " AND ".join(f"{table.name}.{key.name} = gone.key_{key.name}" for key in keys)
-    return f"DELETE FROM {table.name} USING {unnested(keys)} AS gone ({names}) WHERE {same}"
+    gone = f"{unnested(keys)} AS gone ({names})"
+    return f"DELETE FROM {table.name} USING {gone} WHERE {same}"  # nosec B608 # names only
 
 
 def _upsert(table: Table) -> Any:
@@ -177,7 +180,9 @@ def _named(table: Table, rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _sqlite_value(value: Any) -> Any:
-    """Times as `UTCDateTime` keeps them."""
+    """Times as `UTCDateTime` keeps them, ids as `Uuid` does."""
+    if isinstance(value, UUID):
+        return value.hex
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     return value

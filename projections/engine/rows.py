@@ -273,5 +273,6 @@ def _joined(table: Table) -> Any:
     names = ", ".join(f"key_{key.name}" for key in keys)
     same = " AND ".join(f"{table.name}.{key.name} = wanted.key_{key.name}" for key in keys)
     columns = ", ".join(f"{table.name}.{column.name}" for column in table.columns)
-    sql = f"SELECT {columns} FROM {table.name} JOIN {wanted} AS wanted ({names}) ON {same}"
+    rows = f"{table.name} JOIN {wanted} AS wanted ({names}) ON {same}"
+    sql = f"SELECT {columns} FROM {rows}"  # nosec B608 # names only
     return text(sql).columns(*(column(item.name, item.type) for item in table.columns))

@@ -1,10 +1,12 @@
 """`make crash`: torment a box office for as long as you like, and say what was found."""
 
 import argparse
+import os
 import random
 import sys
 
 from tests.crash.suite import crash
+from tests.services import SECRETS
 
 
 def main() -> int:
@@ -13,6 +15,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="which faults, in which order")
     parser.add_argument("--log", default=None, help="file for what the processes said")
     options = parser.parse_args()
+    os.environ.update(SECRETS)
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
     print(f"Seed {seed}.", flush=True)
     report = crash(seed, options.seconds, lambda line: print(line, flush=True))

@@ -257,7 +257,9 @@ def test_workers_import_what_they_are_handed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     refused: list[dict[str, object]] = []
-    logged = SimpleNamespace(warning=lambda event, **fields: refused.append(fields))
+    logged = SimpleNamespace(
+        warning=lambda event, **fields: refused.append(fields), info=lambda event, **fields: None
+    )
     monkeypatch.setattr("workers.jobs.logger", logged)
     turnstile = compose(Settings(database_url=migrated_url, redis_url=redis_url))
     worker = jobs_of(turnstile).start_worker(threads=1)

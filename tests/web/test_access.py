@@ -295,6 +295,12 @@ def test_a_ticket_that_was_handed_over_is_no_longer_theirs(anybody: BoxOffice, o
     ada.get(path, 403)
 
 
+def test_the_secret_of_a_ticket_is_not_for_those_who_run_the_event(office: BoxOffice):
+    ticket = office.ticket(office.event(), office.customer())
+    assert ticket["secret"]
+    assert _admin(office).get(f"/api/v1/tickets/{ticket['id']}")["secret"] is None
+
+
 def test_lists_narrow_down_to_an_organizers_own(anybody: BoxOffice, office: BoxOffice):
     other_event, customer = office.event(title="Other"), office.customer()
     office.sold(other_event, customer)
@@ -381,3 +387,24 @@ def _all_items(office: BoxOffice, path: str) -> list[Json]:
         page = office.get(f"{path}?limit=200&after={page['next']}")
         items += page["items"]
     return items
+
+
+def test_who_is_erased_has_no_account_any_more(anybody: BoxOffice, office: BoxOffice):
+    body, tokens = registered(anybody)
+    ada = BoxOffice(office.turnstile, bearer(tokens["access_token"]))
+    path = f"/api/v1/customers/{tokens['account']['subject_id']}"
+    held = ada.get(f"{path}/export")
+    assert held["accounts"] == [tokens["account"]]
+    assert ada.post(f"{path}/erase")["name"] == "erased"
+    log_in(anybody, body, 401)
+    refresh = {"refresh_token": tokens["refresh_token"]}
+    anybody.post("/api/v1/auth/refresh", refresh, 401)
+    with office.turnstile.engine.connect() as connection:
+        left = connection.execute(text("SELECT email FROM accounts")).scalars().all()
+    assert body["email"].casefold() not in left
+    again = registered_as(anybody, body)
+    assert again["account"]["subject_id"] != tokens["account"]["subject_id"]
+
+
+def registered_as(anybody: BoxOffice, body: Json) -> Json:
+    return anybody.post("/api/v1/auth/register", body, 201)

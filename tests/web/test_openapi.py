@@ -18,6 +18,7 @@ POST /api/v1/events/{event_id}/ticket-types
 PATCH /api/v1/events/{event_id}/ticket-types/{ticket_type_id}
 POST /api/v1/customers
 PATCH /api/v1/customers/{customer_id}
+POST /api/v1/customers/{customer_id}/erase
 POST /api/v1/orders
 POST /api/v1/orders/{order_id}/pay
 POST /api/v1/orders/{order_id}/cancel
@@ -40,6 +41,7 @@ GET /api/v1/ticket-types/top
 GET /api/v1/customers
 GET /api/v1/customers/{customer_id}
 GET /api/v1/customers/{customer_id}/statistics
+GET /api/v1/customers/{customer_id}/export
 GET /api/v1/orders
 GET /api/v1/orders/{order_id}
 GET /api/v1/tickets/{ticket_id}

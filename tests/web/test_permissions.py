@@ -1,6 +1,6 @@
 """Who may do what: every route, tried by every kind of caller, and by another's owner."""
 
-from collections import defaultdict
+import re
 from uuid import uuid4
 
 import pytest
@@ -69,6 +69,8 @@ TABLE: tuple[tuple[str, str, Json | None, str], ...] = (
     ("GET", "/api/v1/customers", None, "admin shop"),
     ("GET", "/api/v1/customers/{ada}", None, "ada admin shop"),
     ("GET", "/api/v1/customers/{ada}/statistics", None, "ada admin shop"),
+    ("GET", "/api/v1/customers/{ada}/export", None, "ada admin shop"),
+    ("POST", "/api/v1/customers/{gone}/erase", {}, "admin shop"),
     ("POST", "/api/v1/orders", ORDER, "ada " + OLGAS),
     ("POST", "/api/v1/orders/{order}/pay", {"method": "card"}, OLGAS),
     ("POST", "/api/v1/orders/{order}/cancel", {}, "ada " + OLGAS),
@@ -110,7 +112,7 @@ TABLE: tuple[tuple[str, str, Json | None, str], ...] = (
     ("POST", "/api/v1/projections/nothing/retry", {}, "admin shop"),
     ("POST", "/api/v1/auth/register", LOG_IN | {"name": "New"}, EVERYBODY),
     ("POST", "/api/v1/auth/refresh", {"refresh_token": "nonsense"}, ""),
-    ("POST", "/api/v1/auth/login", {"email": "x@y.org", "password": "nonsense"}, ""),
+    ("POST", "/api/v1/auth/login", {"email": "{new}@y.org", "password": "wrong"}, ""),
     ("POST", "/api/v1/auth/password", {}, PEOPLE),
     ("GET", "/api/v1/auth/me", None, PEOPLE),
     ("POST", "/api/v1/accounts", ACCOUNT, "admin"),
@@ -157,7 +159,7 @@ def test_only_those_may_who_should(
 
 def test_every_route_was_tried(office: BoxOffice):
     adapter = office.app.url_map.bind("localhost")
-    ids: defaultdict[str, str] = defaultdict(lambda: str(uuid4()))
+    ids = dict.fromkeys(re.findall(r"{(\w+)}", str(TABLE)), str(uuid4()))
     tried = {
         adapter.match(filled(path, ids).split("?")[0], method)[0] for method, path, *_ in TABLE
     }

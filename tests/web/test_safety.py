@@ -1,5 +1,6 @@
 """Asking again, and asking about a version: idempotency keys and If-Match."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -111,3 +112,15 @@ def test_a_repeated_command_is_answered_though_the_version_moved_on(office: BoxO
     first = office.send("PATCH", path, json={"venue": "Barn"}, headers=headers)
     again = office.send("PATCH", path, json={"venue": "Barn"}, headers=headers)
     assert (again.status_code, again.json) == (200, first.json)
+
+
+def test_a_job_is_asked_for_once_under_a_key(office: BoxOffice):
+    path, headers = "/api/v1/projections/catalogue/rebuild", key()
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: office.send("POST", path, headers=headers), range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json["id"] for answer in answers}) == 1
+    assert office.send("POST", path, headers=key()).json["id"] != answers[0].json["id"]
+    other = office.send("POST", path, json={"dry_run": True}, headers=headers)
+    assert other.status_code == 422
+    assert other.json["type"] == "/problems/idempotency-key-reused"

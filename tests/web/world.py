@@ -99,6 +99,7 @@ def _things(office: BoxOffice, people: dict[str, Account]) -> dict[str, str]:
         "ticket": ticket_ids(order)[0],
         "bobs_account": str(people["bob"].id),
         "nothing": str(uuid4()),
+        "gone": office.customer("Gone")["id"],
     }
 
 

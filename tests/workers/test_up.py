@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.error import HTTPError
 from uuid import UUID
 
 import pytest
@@ -19,6 +20,7 @@ from projections.engine.projector import Projector
 from projections.event_summaries import EVENT_SUMMARIES
 from projections.open_holds import OPEN_HOLDS
 from tests.keys import service_key
+from tests.services import SECRETS
 from tests.workers.festival import box_office, reached
 from tests.workers.processes import PATIENCE, Client, Running, eventually, free_port
 from tests.workers.processes import turnstile as process
@@ -132,6 +134,26 @@ def test_parts_end_with_a_supervisor_that_was_killed(postgres_url: str, redis_ur
         assert running.end(signal.SIGKILL) == -signal.SIGKILL
         eventually(lambda: running.leaves_nobody, patience=2 * GRACE)
         assert client.answers("/health/live") is None
+
+
+def test_what_is_logged_names_nobody_and_shows_no_secret(sqlite_url: str) -> None:
+    port = free_port()
+    with process("up", "--port", str(port), url=sqlite_url) as running:
+        client = ready(port, sqlite_url)
+        customer = client.post("/api/v1/customers", CUSTOMER)
+        assert client.answers("/api/v1/customers?q=anna") is not None
+        for path, body in (
+            ("/api/v1/customers", CUSTOMER | {"email": "anna"}),
+            ("/api/v1/customers", CUSTOMER | {"phone": "anna\0"}),
+            (f"/api/v1/customers/{customer['id']}/erase", {"name": "anna"}),
+        ):
+            with pytest.raises(HTTPError):
+                client.post(path, body)
+        client.post(f"/api/v1/customers/{customer['id']}/erase")
+        require_clean_end(running)
+        said = running.said
+    assert said
+    assert not any(word in said.lower() for word in ("anna", "lind", *SECRETS.values()))
 
 
 # One at a time

@@ -12,6 +12,8 @@ from application.access.accounts import Account
 from application.access.identity import ATTENDEE, Unauthorized
 from application.access.tables import accounts as accounts_table
 from application.customers import register_customer
+from application.store import answers
+from application.store.database import writing
 from application.store.work import Command, Key
 from domain.customer import Profile
 from domain.ids import derived_id, uuid7
@@ -20,6 +22,7 @@ from web.blueprint import Blueprint
 from web.caller import caller, credential
 from web.current import turnstile
 from web.encoding import json_response
+from web.limits import counting_wrong_passwords
 from web.reading import reads_primary
 from web.schemas.access import (
     AccountInfo,
@@ -37,7 +40,10 @@ from web.tokens import refresh_ids, session_of_access, tokens
 
 blueprint = Blueprint("accounts", "/api/v1", "Who people are, and their sessions")
 
-LOG_IN = {"email": "ada@example.org", "password": "correct horse battery"}
+LOG_IN = {
+    "email": "ada@example.org",
+    "password": "correct horse battery",  # nosec B105 # an example
+}
 FINISH_WITHIN = timedelta(minutes=10)
 PROBLEMS = (400, 401, 413, 415, 422, 429, 503)
 
@@ -49,8 +55,13 @@ def register_account(body: dict[str, Any]) -> Response:
     """Become a customer with an account, and log in"""
     address, password = body["email"], body.pop("password")
     accounts.require_acceptable(turnstile().access, address, password)
-    customer_id = _register(Profile(**body))
+    # Should the account not come about, the next attempt finds the same customer by this key.
+    name = str(derived_id("registration", accounts.normal(address)))
+    key = Key("registration", name, expires_at=datetime.now(UTC) + FINISH_WITHIN)
+    customer_id = _register(Profile(**body), key)
     made = accounts.create(turnstile().access, address, password, ATTENDEE, customer_id)
+    with writing(turnstile().engine) as connection:
+        answers.forget(connection, key)
     return json_response(_begin_session(made), 201)
 
 
@@ -59,7 +70,9 @@ def register_account(body: dict[str, Any]) -> Response:
 @blueprint.answers(200, Tokens)
 def log_in(body: dict[str, Any]) -> Response:
     """Log in with e-mail address and password"""
-    return json_response(_begin_session(accounts.log_in(turnstile().access, **body)))
+    with counting_wrong_passwords(body["email"]):
+        account = accounts.log_in(turnstile().access, **body)
+    return json_response(_begin_session(account))
 
 
 @blueprint.plain("/auth/refresh", "POST", *PROBLEMS)
@@ -94,9 +107,10 @@ def change_password(body: dict[str, Any]) -> Response:
     own_id = caller().identity.id
     if own_id is None:
         raise Unauthorized
-    changed = accounts.change_password(
-        turnstile().access, own_id, body["current_password"], body["new_password"]
-    )
+    with counting_wrong_passwords(str(own_id)):
+        changed = accounts.change_password(
+            turnstile().access, own_id, body["current_password"], body["new_password"]
+        )
     return json_response(_begin_session(changed))
 
 
@@ -145,11 +159,9 @@ def enable_account(body: dict[str, Any], account_id: UUID) -> Response:
     return _set_disabled(account_id, False)
 
 
-def _register(profile: Profile) -> UUID:
-    """The customer of a new account: the same again, should the account not have come about."""
+def _register(profile: Profile, key: Key) -> UUID:
+    """The customer of a new account."""
     customer_id = uuid7()
-    name = str(derived_id("registration", accounts.normal(profile.email)))
-    key = Key("registration", name, expires_at=datetime.now(UTC) + FINISH_WITHIN)
     answer = turnstile().executor.execute(
         Command(
             register_customer,

@@ -10,12 +10,13 @@ from application import customers as use_cases
 from application.presenting import show_customer
 from domain.customer import Profile
 from domain.ids import uuid7
-from projections import customer_statistics, customers
+from projections import customer_statistics, customers, held_data
 from projections.customer_statistics import CUSTOMER_STATISTICS
 from projections.customers import CUSTOMERS
 from web.blueprint import Blueprint
 from web.commands import change, create
 from web.reading import found, reads
+from web.schemas.common import Nothing
 from web.schemas.customers import (
     CustomerChanges,
     CustomerPage,
@@ -25,6 +26,7 @@ from web.schemas.customers import (
     NewCustomer,
     RecordedCustomer,
 )
+from web.schemas.held_data import HeldData
 
 blueprint = Blueprint("customers", "/api/v1/customers", "Who buys and holds tickets")
 
@@ -60,6 +62,18 @@ def change_customer(body: dict[str, Any], customer_id: UUID) -> Response:
     )
 
 
+@blueprint.post("/<uuid:customer_id>/erase")
+@blueprint.takes(Nothing)
+@blueprint.records(RecordedCustomer)
+def erase_customer(body: dict[str, Any], customer_id: UUID) -> Response:
+    """Erase who a customer is, for ever
+
+    Their orders and tickets stay, and so does every figure; name, e-mail address and phone number
+    are gone from everything that was recorded. Doing it again changes nothing.
+    """
+    return change(use_cases.erase_customer, show_customer, customer_id, customer_id=customer_id)
+
+
 @blueprint.get("")
 @reads(CUSTOMERS)
 @blueprint.asks(CustomerQuery)
@@ -84,3 +98,11 @@ def get_customer_statistics(connection: Connection, customer_id: UUID) -> Any:
     """Show what a customer ordered and spent"""
     statistics = customer_statistics.statistics(connection, customer_id)
     return found(statistics, "customer", customer_id)
+
+
+@blueprint.get("/<uuid:customer_id>/export")
+@reads(*held_data.MODELS)
+@blueprint.shows(HeldData)
+def export_customer(connection: Connection, customer_id: UUID) -> Any:
+    """Export everything that is held about a customer"""
+    return found(held_data.held_about(connection, customer_id), "customer", customer_id)

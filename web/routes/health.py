@@ -8,7 +8,7 @@ from web import readiness
 from web.blueprint import Blueprint
 from web.current import turnstile
 from web.encoding import json_response
-from web.metering import exposition
+from web.exposition import exposition
 from web.problems import problem
 from web.schemas.health import Live, Ready
 
@@ -38,5 +38,5 @@ def ready() -> Response:
 @blueprint.answers(200, {"type": "string"}, content_type="text/plain")
 def metrics() -> Response:
     """Expose metrics for Prometheus"""
-    content, content_type = exposition(turnstile().engine)
+    content, content_type = exposition(turnstile())
     return Response(content, content_type=content_type)

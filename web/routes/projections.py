@@ -10,6 +10,7 @@ from projections.engine.comparing import latest
 from projections.engine.parking import waiting_streams
 from projections.engine.status import status
 from web.blueprint import Blueprint
+from web.commands import idempotency_key
 from web.current import turnstile
 from web.encoding import json_response
 from web.reading import found, reads_primary
@@ -45,18 +46,18 @@ def get_projection(connection: Connection, name: str) -> Any:
     }
 
 
-@blueprint.plain("/<name>/rebuild", "POST", 400, 404, 415, 422)
+@blueprint.asks_for_job("/<name>/rebuild")
 @blueprint.takes(RebuildWish)
 @blueprint.answers(202, Job)
 def rebuild_projection(body: dict[str, Any], name: str) -> Response:
     """Build a read model again from the whole log, while the present one goes on"""
     kind = COMPARE if body["dry_run"] else REBUILD
-    return json_response(request_for(turnstile(), kind, name), 202)
+    return json_response(request_for(turnstile(), kind, name, idempotency_key()), 202)
 
 
-@blueprint.plain("/<name>/retry", "POST", 400, 404, 415, 422)
+@blueprint.asks_for_job("/<name>/retry")
 @blueprint.takes(Nothing)
 @blueprint.answers(202, Job)
 def retry_projection(body: dict[str, Any], name: str) -> Response:
     """Let a read model take what was parked for it, in order"""
-    return json_response(request_for(turnstile(), RETRY, name), 202)
+    return json_response(request_for(turnstile(), RETRY, name, idempotency_key()), 202)

@@ -13,6 +13,7 @@ from projections.catalogue import CATALOGUE
 from projections.tickets import TICKETS
 from web.blueprint import Blueprint
 from web.commands import change
+from web.permissions import sees_secrets
 from web.reading import found, reads
 from web.schemas.common import Nothing
 from web.schemas.tickets import (
@@ -57,8 +58,9 @@ def unblock_ticket(body: dict[str, Any], ticket_id: UUID) -> Response:
 @reads(TICKETS)
 @blueprint.shows(FullTicket)
 def get_ticket(connection: Connection, ticket_id: UUID) -> Any:
-    """Look up a ticket with its present secret"""
-    return found(tickets.ticket(connection, ticket_id), "ticket", ticket_id)
+    """Look up a ticket, its holder with the present secret"""
+    shown = found(tickets.ticket(connection, ticket_id), "ticket", ticket_id)
+    return shown if sees_secrets() else shown | dict.fromkeys(["secret"])
 
 
 @blueprint.get("/events/<uuid:event_id>/attendees")

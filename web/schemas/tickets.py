@@ -101,7 +101,7 @@ class TicketMoments(TicketState):
 
 
 class FullTicket(TicketMoments):
-    """A ticket with its present secret, which is for its holder only."""
+    """A ticket; its present secret is for its holder, and for services that hand it to them."""
 
     id = fields.UUID(required=True)
     event_id = fields.UUID(required=True)
@@ -109,7 +109,7 @@ class FullTicket(TicketMoments):
     holder_name = fields.String(required=True, allow_none=True)
     transfers = fields.Integer(required=True)
     voided_at = fields.DateTime(required=True, allow_none=True)
-    secret = fields.String(required=True)
+    secret = fields.String(required=True, allow_none=True)
 
 
 class Attendee(TicketMoments):

@@ -1,0 +1,154 @@
+"""Customers' keys as a file of JSON Lines, each still wrapped by the master key; and rewrapping.
+
+A log that was restored without them shows everybody as erased.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from application.store import log
+from application.store.database import is_postgres, snapshot, vault_of, writing
+from application.store.tables import customer_keys, events
+from application.store.vault import Vault, WrongMasterKey
+from application.store.writes import writes_to
+from domain.customer import Customer
+
+FORMAT = "turnstile keys 1"
+BATCH = 500
+"""Keys that are read or written at once."""
+
+
+class CannotImportKeys(Exception):
+    """A line of the file is not a key, or not one for this master key."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"Line {line}: {reason}")
+
+
+class FirstLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: str
+
+
+class KeyLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A customer's key, wrapped, in hexadecimal digits."""
+
+    customer_id: UUID
+    wrapped_key: str
+
+
+class ImportedKeys(msgspec.Struct, frozen=True):
+    """How many keys were added; of how many customers there is a key, or were erased."""
+
+    added: int
+    present: int
+    erased: int
+
+
+def export_keys(engine: Engine, write: Callable[[bytes], object]) -> int:
+    """Write all keys, a line at a time; how many there are."""
+    with snapshot(engine) as connection:
+        query = select(customer_keys).order_by(customer_keys.c.customer_id)
+        stored = connection.execute(query).all()
+    write(_encode(FirstLine(FORMAT)) + b"\n")
+    for customer_id, wrapped in stored:
+        write(_encode(KeyLine(customer_id, bytes(wrapped).hex())) + b"\n")
+    return len(stored)
+
+
+def import_keys(engine: Engine, lines: Iterable[bytes]) -> ImportedKeys:
+    """Add the keys of the file that are missing here, save those of customers who were erased.
+
+    Raises `CannotImportKeys`, and then nothing has been added.
+    """
+    numbered = enumerate(lines, 1)
+    _require_format(numbered)
+    added = present = erased = 0
+    with writing(engine) as connection:
+        log.lock_head(connection)  # nobody is erased meanwhile
+        vault = vault_of(connection)
+        while batch := [_unpacked(vault, *line) for line in islice(numbered, BATCH)]:
+            gone = _erased(connection, [customer_id for customer_id, _ in batch])
+            kept = [key for key in batch if key[0] not in gone]
+            new = _add(connection, kept)
+            added, present, erased = added + new, present + len(kept) - new, erased + len(gone)
+    return ImportedKeys(added, present, erased)
+
+
+def rewrap_keys(engine: Engine, old: Vault) -> int:
+    """Wrap by the engine's own master key what `old` has wrapped; how many keys that were.
+
+    All or nothing. Raises `WrongMasterKey` for a key that opens with neither.
+    """
+    with writing(engine) as connection, writes_to(connection) as writes:
+        log.lock_head(connection)
+        vault = vault_of(connection)
+        rewrapped = [
+            (customer_id, vault.wrap(customer_id, old.unwrap(customer_id, bytes(wrapped))))
+            for customer_id, wrapped in connection.execute(select(customer_keys)).all()
+            if not _opens(vault, customer_id, bytes(wrapped))
+        ]
+        for start in range(0, len(rewrapped), BATCH):
+            writes.upsert(customer_keys, rewrapped[start : start + BATCH])
+    return len(rewrapped)
+
+
+def _require_format(lines: Iterator[tuple[int, bytes]]) -> None:
+    number, text = next(lines, (1, b""))
+    if _decoded(FirstLine, number, text).format != FORMAT:
+        raise CannotImportKeys(number, f"the file is not of the form {FORMAT!r}.")
+
+
+def _unpacked(vault: Vault, number: int, text: bytes) -> tuple[UUID, bytes]:
+    line = _decoded(KeyLine, number, text)
+    try:
+        wrapped = bytes.fromhex(line.wrapped_key)
+        vault.unwrap(line.customer_id, wrapped)
+    except (ValueError, WrongMasterKey) as error:
+        raise CannotImportKeys(number, str(error)) from None
+    return line.customer_id, wrapped
+
+
+def _decoded(kind: type[Any], number: int, text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise CannotImportKeys(number, f"this is not a line of keys: {error}") from None
+
+
+def _erased(connection: Connection, customer_ids: Sequence[UUID]) -> set[UUID]:
+    query = select(events.c.stream_id).where(
+        events.c.stream_id.in_(customer_ids), events.c.topic == Customer.Erased.TOPIC
+    )
+    return set(connection.execute(query).scalars())
+
+
+def _add(connection: Connection, keys: Sequence[tuple[UUID, bytes]]) -> int:
+    """How many of them were not there."""
+    if not keys:
+        return 0
+    insert = postgresql.insert if is_postgres(connection) else sqlite.insert
+    rows = [{"customer_id": customer_id, "wrapped_key": wrapped} for customer_id, wrapped in keys]
+    statement = insert(customer_keys).on_conflict_do_nothing()
+    present = select(customer_keys.c.customer_id).where(
+        customer_keys.c.customer_id.in_([customer_id for customer_id, _ in keys])
+    )
+    before = len(connection.execute(present).all())
+    connection.execute(statement, rows)
+    return len({customer_id for customer_id, _ in keys}) - before
+
+
+def _opens(vault: Vault, customer_id: UUID, wrapped: bytes) -> bool:
+    try:
+        vault.unwrap(customer_id, wrapped)
+    except WrongMasterKey:
+        return False
+    return True
+
+
+_encode = msgspec.json.Encoder().encode

@@ -1,0 +1,156 @@
+"""Everything that is held about one customer, for them to have; and who has long been gone."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, and_, exists, func, select
+
+from application.access import accounts
+from application.history import recorded
+from application.store import log
+from application.store.log import Entry
+from application.store.mapper import to_fact
+from application.store.tables import events
+from domain.ticket import Ticket
+from projections.catalogue import CATALOGUE, catalogue
+from projections.customer_statistics import CUSTOMER_STATISTICS, statistics
+from projections.customers import CUSTOMERS, customer, customers
+from projections.gate_lists import GATE_LISTS, gate_transfers
+from projections.orders import ORDERS, order, order_tickets, orders
+from projections.tickets import TICKETS, ticket, tickets
+
+MODELS = (CUSTOMERS, CUSTOMER_STATISTICS, ORDERS, TICKETS, GATE_LISTS)
+RETENTION_MODELS = (CUSTOMERS, ORDERS, TICKETS, GATE_LISTS, CATALOGUE)
+SLICE = 500
+
+Item = dict[str, Any]
+
+
+def held_about(connection: Connection, customer_id: UUID) -> Item | None:
+    """The customer's profile, accounts, statistics, orders, tickets and recorded history.
+
+    None for an unknown one. The tickets are all that they hold or held, without secrets, each with
+    what was recorded of it while it was theirs: transfers, scans. Amounts are decimal strings, but
+    minor units in what was recorded.
+    """
+    profile = customer(connection, customer_id)
+    if profile is None:
+        return None
+    order_ids = _order_ids(connection, customer_id)
+    return {
+        "customer": profile,
+        "accounts": accounts.of_subject(connection, customer_id),
+        "statistics": statistics(connection, customer_id),
+        "orders": [order(connection, order_id) for order_id in order_ids],
+        "tickets": list(_tickets(connection, customer_id)),
+        "history": [recorded(entry) for entry in log.read_stream(connection, customer_id)],
+    }
+
+
+def idle_customers(
+    connection: Connection, now: datetime, since: datetime, limit: int
+) -> list[UUID]:
+    """Customers who registered before `since` and did nothing from then on: no change, no order,
+    no transfer; and who hold no ticket for an event that is not over. Not the erased."""
+    return list(connection.execute(_idle(now, since).limit(limit)).scalars())
+
+
+def count_idle_customers(connection: Connection, now: datetime, since: datetime) -> int:
+    """How many they are."""
+    query = select(func.count()).select_from(_idle(now, since).subquery())
+    return connection.execute(query).scalar_one()
+
+
+def _order_ids(connection: Connection, customer_id: UUID) -> list[UUID]:
+    query = select(orders.c.id).where(orders.c.customer_id == customer_id)
+    return list(connection.execute(query.order_by(orders.c.placed_at, orders.c.id)).scalars())
+
+
+def _tickets(connection: Connection, customer_id: UUID) -> Iterator[Item]:
+    ticket_ids = list(connection.execute(_ticket_ids(customer_id)).scalars())
+    for start in range(0, len(ticket_ids), SLICE):
+        by_ticket: dict[UUID, list[Entry]] = {}
+        for entry in log.read_streams(connection, ticket_ids[start : start + SLICE]):
+            by_ticket.setdefault(entry.stream_id, []).append(entry)
+        for ticket_id, entries in by_ticket.items():
+            shown = ticket(connection, ticket_id)
+            if shown is not None:
+                yield _as_of_holder(shown, customer_id, entries)
+
+
+def _ticket_ids(customer_id: UUID) -> Any:
+    """Of the customer's own orders, and of whatever was transferred to them."""
+    ordered = (
+        select(order_tickets.c.ticket_id)
+        .join_from(orders, order_tickets, order_tickets.c.order_id == orders.c.id)
+        .where(orders.c.customer_id == customer_id)
+    )
+    given = select(gate_transfers.c.ticket_id).where(
+        gate_transfers.c.to_user_id == customer_id, gate_transfers.c.is_successful
+    )
+    return ordered.union(given)
+
+
+def _as_of_holder(shown: Item, customer_id: UUID, entries: Iterable[Entry]) -> Item:
+    """The ticket with what happened to it while it was theirs; nothing of who has it now."""
+    own = [recorded(entry) for entry in _while_held(customer_id, entries)]
+    about = {name: shown[name] for name in _OF_TICKET}
+    return {**about, "is_holder": shown["holder_id"] == customer_id, "history": own}
+
+
+def _while_held(customer_id: UUID, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """What came to pass while the ticket was theirs, and how it came to them and left them."""
+    is_theirs = False
+    for entry in entries:
+        fact, was_theirs = to_fact(entry), is_theirs
+        if isinstance(fact, Ticket.Issued):
+            is_theirs = fact.holder_id == customer_id
+        elif isinstance(fact, Ticket.Transferred):
+            is_theirs = fact.to_customer_id == customer_id
+        if was_theirs or is_theirs:
+            yield entry
+
+
+def _idle(now: datetime, since: datetime) -> Select[Any]:
+    c = customers.c
+    return (
+        select(c.id)
+        .where(c.erased.is_(False), c.registered_at < since)
+        .where(~exists().where(orders.c.customer_id == c.id, orders.c.placed_at >= since))
+        .where(~exists().where(events.c.stream_id == c.id, events.c.occurred_at >= since))
+        .where(c.id.not_in(_transferring(since)), c.id.not_in(_holding(now)))
+        .order_by(c.registered_at, c.id)
+    )
+
+
+def _transferring(since: datetime) -> Any:
+    recent = gate_transfers.c.transfer_timestamp >= since
+    return (
+        select(gate_transfers.c.from_user_id)
+        .where(recent)
+        .union(select(gate_transfers.c.to_user_id).where(recent))
+    )
+
+
+def _holding(now: datetime) -> Select[Any]:
+    c = catalogue.c
+    is_to_come = and_(c.status.not_in(("cancelled", "completed")), c.ends_at >= now)
+    return (
+        select(tickets.c.holder_id)
+        .join_from(tickets, catalogue, c.event_id == tickets.c.event_id)
+        .where(tickets.c.status == "issued", is_to_come)
+    )
+
+
+_OF_TICKET = (
+    "id",
+    "event_id",
+    "event_name",
+    "ticket_type_id",
+    "ticket_type",
+    "order_id",
+    "status",
+    "issued_at",
+)

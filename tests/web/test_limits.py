@@ -1,0 +1,122 @@
+"""Who asks too much is told to wait, and nobody else has to."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from application.access import accounts
+from application.composition import Turnstile, compose
+from application.settings import Settings
+from tests.keys import bearer, service_key
+from tests.web.conftest import BoxOffice
+
+PASSWORD = "correct horse battery"
+
+Limited = Callable[..., BoxOffice]
+
+
+@pytest.fixture
+def limited(office: BoxOffice) -> Iterator[Limited]:
+    """A process of the box office with these limits, and no credentials."""
+    opened: list[Turnstile] = []
+
+    def open_one(**limits: Any) -> BoxOffice:
+        opened.append(compose(replace(office.turnstile.settings, **limits)))
+        return BoxOffice(opened[-1], {})
+
+    yield open_one
+    for turnstile in opened:
+        turnstile.close()
+
+
+def asked(office: BoxOffice, times: int, address: str = "10.0.0.1", **headers: str) -> list[int]:
+    environ = {"REMOTE_ADDR": address}
+    return [
+        office.send("GET", "/api/v1/events", headers=headers, environ_base=environ).status_code
+        for _ in range(times)
+    ]
+
+
+def test_one_address_is_told_to_wait_and_another_is_not(limited: Limited):
+    office = limited(rate_limit="3 per minute")
+    assert asked(office, 4) == [200, 200, 200, 429]
+    assert asked(office, 1, address="10.0.0.2") == [200]
+
+
+def test_the_answer_says_what_is_left_and_how_long_to_wait(limited: Limited):
+    office = limited(rate_limit="2 per minute")
+    answers = [office.send("GET", "/api/v1/events") for _ in range(3)]
+    assert [answer.headers["RateLimit-Limit"] for answer in answers] == ["2"] * 3
+    assert [answer.headers["RateLimit-Remaining"] for answer in answers] == ["1", "0", "0"]
+    assert all(1 <= int(answer.headers["RateLimit-Reset"]) <= 60 for answer in answers)
+    assert ["Retry-After" in answer.headers for answer in answers] == [False, False, True]
+    assert answers[2].json["type"] == "/problems/too-many-requests"
+
+
+def test_a_caller_is_limited_wherever_they_are(limited: Limited):
+    office = limited(rate_limit="2 per minute")
+    address = f"{uuid4()}@example.org"
+    accounts.create(office.turnstile.access, address, PASSWORD, "auditor")
+    tokens = office.post("/api/v1/auth/login", {"email": address, "password": PASSWORD})
+    credentials = bearer(tokens["access_token"])
+    answers = [asked(office, 1, f"10.0.1.{number}", **credentials)[0] for number in range(3)]
+    assert answers == [200, 200, 429]
+    assert asked(office, 1, "10.0.1.0") == [200]
+
+
+def test_bad_credentials_count_as_well(limited: Limited):
+    office = limited(rate_limit="2 per minute")
+    assert asked(office, 3, **bearer("turnstile_nonsense")) == [401, 401, 429]
+
+
+def test_keys_have_a_limit_of_their_own_or_none(limited: Limited, office: BoxOffice):
+    free = limited(rate_limit="1 per minute", rate_limit_address="1 per minute")
+    assert asked(free, 3, **office.credentials) == [200, 200, 200]
+    bound = limited(rate_limit="1 per minute", rate_limit_keys="2 per minute")
+    assert asked(bound, 3, **office.credentials) == [200, 200, 429]
+    other = bearer(service_key(office.turnstile))
+    assert asked(bound, 1, **other) == [200]
+
+
+def test_log_ins_from_one_address_are_few(limited: Limited):
+    office = limited(rate_limit_log_in="2 per minute")
+    attempt = {"email": "nobody@example.org", "password": PASSWORD}
+    statuses = [
+        office.send("POST", "/api/v1/auth/login", json=attempt).status_code for _ in range(3)
+    ]
+    assert statuses == [401, 401, 429]
+    assert asked(office, 1) == [200]
+
+
+def test_wrong_passwords_for_an_account_are_few_and_right_ones_are_not_counted(office: BoxOffice):
+    email, wrong = f"{uuid4()}@example.org", {"password": "a wrong password"}
+    accounts.create(office.turnstile.access, email, PASSWORD, "auditor")
+    right = {"email": email, "password": PASSWORD}
+    log_in = "/api/v1/auth/login"
+    statuses = [
+        office.send("POST", log_in, json=right | (wrong if number % 2 else {})).status_code
+        for number in range(20)
+    ]
+    assert statuses == [200, 401] * 10
+    refused = office.send("POST", log_in, json=right)
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= 900
+    elsewhere = office.send("POST", log_in, json=right, environ_base={"REMOTE_ADDR": "10.9.9.9"})
+    assert elsewhere.status_code == 200
+
+
+def test_processes_count_together_in_redis_and_go_on_without_it(limited: Limited, redis_url: str):
+    first, second = (limited(rate_limit="2 per minute", redis_url=redis_url) for _ in range(2))
+    assert asked(first, 1) + asked(second, 2) == [200, 200, 429]
+    alone = limited(rate_limit="2 per minute", redis_url="redis://127.0.0.1:1/0")
+    assert asked(alone, 3) == [200, 200, 429]
+
+
+@pytest.mark.parametrize("name", ["RATE_LIMIT", "RATE_LIMIT_LOG_IN"])
+def test_a_limit_that_is_none_is_refused_at_the_start(name: str):
+    with pytest.raises(ValueError, match=name):
+        Settings.from_environment({name: "often"})
+    assert getattr(Settings.from_environment({name: ""}), name.lower()) == ""

@@ -1,0 +1,70 @@
+"""Retention: who is due is erased in batches, once, and only by read models that are up to date."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from structlog.testing import capture_logs
+
+from application.composition import Turnstile
+from application.customers import register_customer
+from application.history import history
+from application.presenting import show
+from application.settings import Settings
+from application.store.work import Command, Context
+from domain.customer import Profile
+from domain.ids import uuid7
+from projections.engine.projector import Projector
+from tests.workers.selling import Sale
+from tests.workers.test_projector import projecting
+from workers import reactor, retention
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=400)
+
+
+@pytest.fixture
+def keeping(turnstile: Turnstile) -> Turnstile:
+    """A box office that keeps customers for a year; seven are due, one buys."""
+    for number in range(7):
+        profile = Profile(f"Customer {number}", f"c{number}@example.org")
+        arguments = {"customer_id": uuid7(), "profile": profile}
+        context = Context(actor="test", at=LONG_AGO)
+        turnstile.executor.execute(Command(register_customer, arguments, context, show))
+    Sale(turnstile).sell()
+    return replace(turnstile, settings=replace(turnstile.settings, retention_days=365))
+
+
+def test_who_is_due_is_erased_batch_by_batch(
+    keeping: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 3)
+    Projector(keeping).catch_up()
+    assert retention.count_idle(keeping) == 7
+    with projecting(keeping), capture_logs() as logs:
+        reactor.tidy(keeping)
+        assert retention.erase_idle(keeping) == 0
+    erased = [line for line in logs if line["event"] == "retention.erased"]
+    assert len(erased) == 7
+    assert not any("Customer" in str(line) or "@" in str(line) for line in logs)
+    with keeping.engine.connect() as connection:
+        kept = history(connection, "customer", UUID(erased[0]["customer_id"]))["items"]
+    assert kept[1]["what"] == "Customer.Erased"
+    assert kept[1]["who"] == "retention"
+    assert retention.count_idle(keeping) == 0
+
+
+def test_nobody_is_erased_while_a_read_model_lags(
+    keeping: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "WAIT_SECONDS", 0.05)
+    Projector(keeping).catch_up()
+    Sale(keeping)
+    with capture_logs() as logs:
+        assert retention.erase_idle(keeping) == 0
+    assert [line["event"] for line in logs] == ["retention.postponed"]
+
+
+def test_without_a_rule_everybody_is_kept(turnstile: Turnstile) -> None:
+    assert Settings().retention is None
+    assert retention.erase_idle(turnstile) == 0

@@ -1,0 +1,122 @@
+"""How much a caller may ask for: limits per caller, per address, and on guessing passwords.
+
+They are counted in Redis where there is one, for all processes together, else in this process;
+also while Redis does not answer, since nobody should be kept out by that.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from flask import Flask, Response, current_app
+from flask_limiter import ApplicationLimit, Limiter
+from limits import RateLimitItem, parse
+from werkzeug.exceptions import TooManyRequests
+
+from application.access.accounts import normal
+from application.access.identity import OF_KEYS, Unauthorized
+from application.settings import Settings
+from domain.ids import derived_id
+from web.caller import caller
+from web.current import turnstile
+
+WAYS_IN = ("accounts.register_account", "accounts.log_in", "accounts.refresh_tokens")
+
+WRONG_PASSWORDS = parse("10 per 15 minutes")
+"""For one account, from one address."""
+WRONG_PASSWORDS_IN_ALL = parse("100 per 15 minutes")
+"""For one account, from all addresses."""
+
+EXTENSION = "turnstile limiter"
+
+
+def limit_requests(app: Flask, settings: Settings) -> None:
+    """Let `app` answer 429 to who asks too much, and tell everybody what is left to them.
+
+    To be called when `app` knows its routes. Its hooks are for requests that `is_limited`.
+    """
+    limiter = Limiter(
+        _address,
+        app=app,
+        application_limits=[
+            ApplicationLimit(limit, key_function=key, exempt_when=exempt)
+            for limit, key, exempt in (
+                (settings.rate_limit, _actor, _has_key),
+                (settings.rate_limit_address, _address, _has_key),
+                (settings.rate_limit_keys, _actor, _has_no_key),
+            )
+            if limit
+        ],
+        storage_uri=settings.redis_url or "memory://",
+        key_prefix="turnstile",
+        in_memory_fallback_enabled=settings.redis_url is not None,
+    )
+    for endpoint in WAYS_IN if settings.rate_limit_log_in else ():
+        limited = limiter.limit(settings.rate_limit_log_in)
+        app.view_functions[endpoint] = cast(Any, limited(app.view_functions[endpoint]))
+    app.extensions[EXTENSION] = limiter
+    app.after_request(_tell)
+
+
+def is_limited() -> bool:
+    """Whether there is a limit to this caller: keys have none unless it is configured."""
+    if not _has_key():
+        return True
+    return bool(turnstile().settings.rate_limit_keys)
+
+
+@contextmanager
+def counting_wrong_passwords(email: str) -> Iterator[None]:
+    """Raise `TooManyRequests` where too many were wrong already; count what is refused inside."""
+    strategy = _limiter().limiter
+    account = str(derived_id("account", normal(email)))
+    counted: tuple[tuple[RateLimitItem, tuple[str, ...]], ...] = (
+        (WRONG_PASSWORDS, (account, _address())),
+        (WRONG_PASSWORDS_IN_ALL, (account,)),
+    )
+    if not all(strategy.test(limit, *names) for limit, names in counted):
+        raise TooManyRequests(
+            "Too many wrong passwords for this account; wait a quarter of an hour.",
+            retry_after=WRONG_PASSWORDS.get_expiry(),
+        )
+    try:
+        yield
+    except Unauthorized:
+        for limit, names in counted:
+            strategy.hit(limit, *names)
+        raise
+
+
+def _tell(response: Response) -> Response:
+    limit = _limiter().current_limit
+    if limit is not None:
+        response.headers["RateLimit-Limit"] = str(limit.limit.amount)
+        response.headers["RateLimit-Remaining"] = str(max(0, limit.remaining))
+        reset = max(1, math.ceil(limit.window.reset_time - time.time()))
+        response.headers["RateLimit-Reset"] = str(reset)
+        if limit.breached:
+            response.headers["Retry-After"] = str(reset)
+    return response
+
+
+def _limiter() -> Limiter:
+    return cast(Limiter, current_app.extensions[EXTENSION])
+
+
+def _address() -> str:
+    return caller().ip or "unknown"
+
+
+def _actor() -> str:
+    identity = caller().identity
+    return identity.actor if identity.id is not None else _address()
+
+
+def _has_key() -> bool:
+    return caller().identity.role in OF_KEYS
+
+
+def _has_no_key() -> bool:
+    return not _has_key()

@@ -1,0 +1,71 @@
+"""Retention: customers who have done nothing for long are erased, on a schedule.
+
+What they did is asked of the read models, so nothing is done while those lag behind the log.
+"""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+
+from application.composition import Turnstile
+from application.customers import erase_customer
+from application.presenting import show_customer
+from application.store import log
+from application.store.work import Command, Context
+from projections import held_data
+from projections.engine.waiting import wait_for
+
+BATCH = 100
+WAIT_SECONDS = 2.0
+_CONTEXT = Context(actor="retention")
+
+logger = structlog.get_logger(__name__)
+
+
+def erase_idle(turnstile: Turnstile) -> int:
+    """Erase whoever is due by `RETENTION_DAYS`, batch by batch; how many that were."""
+    kept = turnstile.settings.retention
+    erased = 0
+    while kept is not None and _is_caught_up(turnstile):
+        now = datetime.now(UTC)
+        with turnstile.engine.connect() as connection:
+            due = held_data.idle_customers(connection, now, now - kept, BATCH)
+        _erase(turnstile, due)
+        erased += len(due)
+        if len(due) < BATCH:
+            break
+    return erased
+
+
+def count_idle(turnstile: Turnstile) -> int:
+    """How many `erase_idle` would erase now."""
+    kept, now = turnstile.settings.retention, datetime.now(UTC)
+    if kept is None:
+        return 0
+    with turnstile.engine.connect() as connection:
+        return held_data.count_idle_customers(connection, now, now - kept)
+
+
+def _is_caught_up(turnstile: Turnstile) -> bool:
+    """Whether the read models have seen all that was in the log when this began."""
+    with turnstile.engine.connect() as connection:
+        head = log.read_head(connection)
+    for model in held_data.RETENTION_MODELS:
+        if not wait_for(turnstile, model.name, head, WAIT_SECONDS):
+            logger.warning("retention.postponed", read_model=model.name, head=head)
+            return False
+    return True
+
+
+def _erase(turnstile: Turnstile, customer_ids: list[UUID]) -> None:
+    commands = [
+        Command(erase_customer, {"customer_id": customer_id}, _CONTEXT, show_customer)
+        for customer_id in customer_ids
+    ]
+    for customer_id, outcome in zip(
+        customer_ids, turnstile.executor.execute_all(commands), strict=True
+    ):
+        if isinstance(outcome, Exception):
+            raise outcome
+        logger.info("retention.erased", customer_id=str(customer_id), position=outcome.position)
