@@ -7,6 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 BANDIT := $(BIN)/python -c 'import logging; from bandit.cli.main import main; logging.disable(logging.WARNING); main()'
 SHIPPED := domain application projections web workers migrations
 ARGS ?=
+EXAMPLES ?= 25
 
 # pip itself stays as the environment brought it, so it is the one thing not pinned here.
 COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --generate-hashes \
@@ -14,7 +15,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test crash bench lint format requirements clean
+.PHONY: help install demo test fuzz crash bench lint format requirements clean
 # A stamp of a failed installation must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -28,6 +29,9 @@ demo: $(VENV)/.installed ## Run a small festival on SQLite, nothing else needed 
 
 test: $(VENV)/.installed-dev ## Run the tests (ARGS="tests/domain -k refund" for some of them)
 	$(BIN)/pytest $(ARGS)
+
+fuzz: $(VENV)/.installed-dev ## Try the API against its own description, at random (EXAMPLES=1000 for each operation)
+	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest --timeout 0 tests/contract/test_schema.py $(ARGS)
 
 crash: $(VENV)/.installed-dev ## Kill parts of a box office under load, and examine it (ARGS="--seconds 600 --seed 7")
 	$(BIN)/python -m tests.crash $(ARGS)

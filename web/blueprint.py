@@ -64,8 +64,13 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     def get(self, rule: str) -> Callable[[V], V]:
         """A query at that path."""
-        problems = _QUERY_PROBLEMS | ({404: "NOT_FOUND"} if "<" in rule else {})
-        return self._route(rule, "GET", _QUERY_PARAMETERS, problems)
+
+        def decorator(view: V) -> V:
+            names_things = "<" in rule or getattr(view, "names_things", False)
+            problems = _QUERY_PROBLEMS | ({404: "NOT_FOUND"} if names_things else {})
+            return self._route(rule, "GET", _QUERY_PARAMETERS, problems)(view)
+
+        return decorator
 
     def post(self, rule: str) -> Callable[[V], V]:
         """A command at that path."""
@@ -82,16 +87,21 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         return self._route(rule, "POST", ("REQUEST_ID", "IDEMPOTENCY_KEY"), named)
 
     def plain(self, rule: str, method: str = "GET", *problems: int) -> Callable[[V], V]:
-        """What is neither command nor query: about the process, or for the workers."""
-        named = {status: HTTPStatus(status).name for status in problems}
+        """What is neither command nor query: about the process, or for the workers.
+
+        Credentials are looked at wherever they are sent, and whoever has none is kept from
+        asking too much: 401 and 429 are among its problems.
+        """
+        named = {status: HTTPStatus(status).name for status in {401, 429, *problems}}
         return self._route(rule, method, ("REQUEST_ID",), named)
 
     def takes(
         self, schema: type[Schema], example: Any = None
     ) -> Callable[[Callable[..., Any]], View]:
         """Give the view the JSON body as `schema` reads it, after its other arguments."""
-        document = super().arguments(schema, example=example)
         reader = schema()
+        needed = any(field.required for field in reader.fields.values())
+        document = super().arguments(schema, required=needed, example=example)
 
         def decorator(view: Callable[..., Any]) -> View:
             @wraps(view)
@@ -118,6 +128,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
                 return view(connection, query, **ids)
 
             wrapper.narrows = True  # type: ignore[attr-defined]
+            wrapper.names_things = any(  # type: ignore[attr-defined]
+                name.endswith("_id") for name in reader.fields
+            )
             wrapper._apidoc = document(view)._apidoc  # type: ignore[attr-defined]
             return wrapper
 

@@ -47,22 +47,23 @@ PARAMETERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "IDEMPOTENCY_KEY": (
         "Idempotency-Key",
         "Makes the command safe to repeat for 24 hours.",
-        {"type": "string", "minLength": 1, "maxLength": 255},
+        {"type": "string", "pattern": "^[ -~]{1,255}$"},
     ),
     "IF_VERSION": (
         "If-Match",
         "The ETag of the version acted on; another one is refused with 412.",
-        {"type": "string", "examples": ['"7"']},
+        {"type": "string", "pattern": r'^(\*|(W/)?"[0-9]{1,9}")$', "examples": ['"7"']},
     ),
     "SEEN_POSITION": (
         "Turnstile-Position",
         "Answer from a state that has seen this position of the log.",
-        {"type": "integer", "minimum": 0},
+        {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
     ),
     "REQUEST_ID": (
         "X-Request-ID",
-        "Under which the request is logged and recorded; made unless given.",
-        {"type": "string", "maxLength": 128},
+        "Under which the request is logged and recorded: 1 to 128 visible ASCII characters; made"
+        " unless given so.",
+        {"type": "string"},
     ),
 }
 

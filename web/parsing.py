@@ -39,6 +39,7 @@ def _load(schema: Schema, raw: dict[str, Any], error_status: int) -> dict[str, A
 
 def _read_body() -> Any:
     data = request.get_data(cache=False)
+    _require_whole(data)
     if not data:
         return {}
     if request.environ.get("CONTENT_TYPE") != JSON and not request.is_json:
@@ -51,3 +52,13 @@ def _read_body() -> Any:
         raise BadRequest("The body is not UTF-8.") from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply.") from None
+
+
+def _require_whole(data: bytes) -> None:
+    """Raise `BadRequest` for a body that broke off, of which granian hands on what has come.
+
+    Nothing at all would pass for the empty object, and take effect.
+    """
+    length = request.content_length
+    if len(data) < (length or 0) or (not data and "HTTP_TRANSFER_ENCODING" in request.environ):
+        raise BadRequest("The body broke off.")

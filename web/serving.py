@@ -15,7 +15,9 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from prometheus_client import start_http_server
 from waitress import wasyncore
-from waitress.server import create_server
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.server import BaseWSGIServer, create_server
 
 from application.composition import Turnstile
 from application.settings import Settings
@@ -140,6 +142,19 @@ def embedded_parts(turnstile: Turnstile) -> dict[str, Part]:
     }
 
 
+class _Parser(HTTPRequestParser):
+    """Refuses what leaves in doubt where a request ends, and another begins (RFC 9112, 6.1)."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            raise ParsingError("Send a Content-Length, or chunks.")
+
+
+class _Channel(HTTPChannel):
+    parser_class = _Parser
+
+
 def _serve_in_thread(turnstile: Turnstile, stop: threading.Event) -> None:
     settings = turnstile.settings
     sockets: dict[int, Any] = {}
@@ -154,6 +169,9 @@ def _serve_in_thread(turnstile: Turnstile, stop: threading.Event) -> None:
         connection_limit=MOST_CONNECTIONS,
         clear_untrusted_proxy_headers=False,  # TRUSTED_PROXIES says which count
     )
+    for listener in sockets.values():
+        if isinstance(listener, BaseWSGIServer):
+            listener.channel_class = _Channel
     _watch_connections(settings, stop)
     while not stop.is_set():
         # Unlike `select`, `poll` takes more than a thousand.

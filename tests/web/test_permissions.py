@@ -1,35 +1,18 @@
 """Who may do what: every route, tried by every kind of caller, and by another's owner."""
 
 import re
-from dataclasses import dataclass
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from flask import Response
 
-from application.access import accounts, api_keys
-from application.access.identity import (
-    ADMIN,
-    ATTENDEE,
-    AUDITOR,
-    GATE,
-    ORGANIZER,
-    SCOPES,
-    SERVICE,
-)
-from application.composition import Turnstile
-from tests.keys import bearer
-from tests.web.conftest import EVENT, BoxOffice, Json, ticket_ids
+from tests.web.conftest import EVENT, BoxOffice, Json
+from tests.web.world import EVERYBODY, PASSWORD, PEOPLE, World, filled, populated
 from web.app import create_app
 from web.blueprint import Blueprint
 from web.permissions import RULES
 from web.routes import ROUTES
 
-PASSWORD = "a long enough password"
-
-EVERYBODY = "nobody ada bob olga otto auditor admin gate other_gate shop olgas_shop ottos_shop"
-PEOPLE = "ada bob olga otto auditor admin"
 OLGAS = "olga admin shop olgas_shop"
 """Who may act on what is Olga's, an organizer: her, and whoever acts for her or for everybody."""
 ORGANIZERS = "olga otto admin shop olgas_shop ottos_shop"
@@ -44,7 +27,6 @@ KEY: Json = {"name": "Gate", "role": "gate", "event_ids": ["{event}"]}
 ACCOUNT: Json = {"email": "{new}@example.org", "password": PASSWORD, "role": "auditor"}
 LOG_IN: Json = {"email": "{new}@example.org", "password": PASSWORD}
 
-# The event, its order, its ticket are Olga's to run; order and ticket are Ada's.
 TABLE: tuple[tuple[str, str, Json | None, str], ...] = (
     ("POST", "/api/v1/events", EVENT | {"organizer": {"name": "Own"}}, ORGANIZERS),
     (
@@ -152,88 +134,9 @@ TABLE: tuple[tuple[str, str, Json | None, str], ...] = (
 )
 
 
-@dataclass
-class World:
-    """A box office with everybody in it, what they show to come in, and what is whose."""
-
-    office: BoxOffice
-    credentials: dict[str, dict[str, str]]
-    ids: dict[str, str]
-
-    def tried(self, who: str, method: str, path: str, body: Json | None) -> Any:
-        """The answer that they get."""
-        named = {**self.ids, "new": f"new-{uuid4()}"}
-        headers = self.credentials[who]
-        url = _filled(path, named)
-        return self.office.client.open(
-            url, method=method, json=_filled(body, named), headers=headers
-        )
-
-
-def _filled(value: Any, ids: dict[str, str]) -> Any:
-    if isinstance(value, str):
-        return re.sub(r"{(\w+)}", lambda match: ids[match[1]], value)
-    if isinstance(value, dict):
-        return {name: _filled(item, ids) for name, item in value.items()}
-    return [_filled(item, ids) for item in value] if isinstance(value, list) else value
-
-
-def account(office: BoxOffice, role: str, subject_id: Any = None) -> tuple[str, Json]:
-    """The access token of a new account, and the account."""
-    address = f"{role}-{uuid4()}@example.org"
-    subject = None if subject_id is None else UUID(subject_id)
-    accounts.create(office.turnstile.access, address, PASSWORD, role, subject)
-    body = {"email": address, "password": PASSWORD}
-    answer = office.send("POST", "/api/v1/auth/login", json=body).json
-    return answer["access_token"], answer["account"]
-
-
-def api_key(turnstile: Turnstile, role: str, **limits: Any) -> str:
-    with turnstile.access.changing() as connection:
-        made = api_keys.create(connection, name=role, role=role, created_by="tests", **limits)
-    return made[1]
-
-
 @pytest.fixture(scope="module")
 def world(office: BoxOffice) -> World:
-    turnstile = office.turnstile
-    ada, bob = office.customer("Ada"), office.customer("Bob")
-    olga_token, olga = account(office, ORGANIZER)
-    otto_token, otto = account(office, ORGANIZER)
-    mine = {"id": olga["subject_id"], "name": "Olga"}
-    event, draft = office.event(organizer=mine), office.event(publish=False, organizer=mine)
-    moved = office.event(organizer=mine)
-    order, other_event = office.sold(event, ada), office.event()
-    olgas, ottos = UUID(olga["subject_id"]), UUID(otto["subject_id"])
-    tokens = {
-        "ada": account(office, ATTENDEE, ada["id"])[0],
-        "bob": account(office, ATTENDEE, bob["id"])[0],
-        "olga": olga_token,
-        "otto": otto_token,
-        "auditor": account(office, AUDITOR)[0],
-        "admin": account(office, ADMIN)[0],
-        "gate": api_key(turnstile, GATE, event_ids=[UUID(event["id"])]),
-        "other_gate": api_key(turnstile, GATE, event_ids=[UUID(other_event["id"])]),
-        "shop": api_key(turnstile, SERVICE, scopes=SCOPES),
-        "olgas_shop": api_key(turnstile, SERVICE, scopes=SCOPES, subject_id=olgas),
-        "ottos_shop": api_key(turnstile, SERVICE, scopes=SCOPES, subject_id=ottos),
-    }
-    ids = {
-        "event": event["id"],
-        "draft": draft["id"],
-        "moved": moved["id"],
-        "type": event["ticket_types"][0]["id"],
-        "order": order["id"],
-        "ticket": ticket_ids(order)[0],
-        "ada": ada["id"],
-        "olga": olga["subject_id"],
-        "otto": otto["subject_id"],
-        "nothing": str(uuid4()),
-        "gone": office.customer("Gone")["id"],
-    }
-    office.catch_up()
-    credentials = {name: bearer(token) for name, token in tokens.items()}
-    return World(office, {"nobody": {}, **credentials}, ids)
+    return populated(office)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +161,7 @@ def test_every_route_was_tried(office: BoxOffice):
     adapter = office.app.url_map.bind("localhost")
     ids = dict.fromkeys(re.findall(r"{(\w+)}", str(TABLE)), str(uuid4()))
     tried = {
-        adapter.match(_filled(path, ids).split("?")[0], method)[0] for method, path, *_ in TABLE
+        adapter.match(filled(path, ids).split("?")[0], method)[0] for method, path, *_ in TABLE
     }
     assert tried == {rule.endpoint for rule in office.app.url_map.iter_rules()}
 

@@ -34,7 +34,7 @@ def ready() -> Response:
     return json_response({"status": "ok", "checks": checks})
 
 
-@blueprint.plain("/metrics")
+@blueprint.plain("/metrics", "GET", 403)
 @blueprint.answers(200, {"type": "string"}, content_type="text/plain")
 def metrics() -> Response:
     """Expose metrics for Prometheus"""

@@ -14,7 +14,7 @@ from web.blueprint import Blueprint
 from web.current import turnstile
 from web.reading import reads
 from web.schemas.log import (
-    AsOf,
+    AS_OF,
     AsOfQuery,
     CheckpointPage,
     CheckpointQuery,
@@ -48,7 +48,7 @@ def _history_of(kind: str) -> Callable[..., Any]:
 def _as_of(kind: str) -> Callable[..., Any]:
     @reads()
     @blueprint.asks(AsOfQuery)
-    @blueprint.shows(AsOf)
+    @blueprint.shows(AS_OF[kind])
     def view(connection: Connection, query: dict[str, Any], **ids: UUID) -> Any:
         return history.as_of(connection, kind, ids[f"{kind}_id"], **query)
 

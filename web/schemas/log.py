@@ -7,8 +7,12 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from application.history import CLOCKS
-from web.schemas.common import page_of
+from web.schemas.common import Recorded, page_of
+from web.schemas.customers import RecordedCustomer
+from web.schemas.events import RecordedEvent
 from web.schemas.fields import INT64, Flag, Instant, Strict, Text, after, limit
+from web.schemas.orders import RecordedOrder
+from web.schemas.tickets import RecordedTicket
 
 LATEST_VERSION = 2**31 - 1
 VERSION_OR_TIME = [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]
@@ -79,12 +83,24 @@ class AsOfQuery(Strict):
             raise ValidationError("Send either at or version.", "at")
 
 
-class AsOf(Schema):
-    """The state then, shaped as a command on it answers."""
+def as_of(recorded: type[Recorded]) -> type[Schema]:
+    """The state then: what a command on it answers, but for the place in the log."""
+    members: dict[str, Any] = {
+        name: field for name, field in recorded().fields.items() if name != "position"
+    }
+    members["as_of"] = fields.DateTime(
+        required=True, metadata={"description": "When it last changed."}
+    )
+    return Schema.from_dict(members, name=f"{recorded.__name__.removeprefix('Recorded')}AsOf")
 
-    id = fields.UUID(required=True)
-    version = fields.Integer(required=True)
-    as_of = fields.DateTime(required=True, metadata={"description": "When it last changed."})
+
+AS_OF = {
+    "event": as_of(RecordedEvent),
+    "order": as_of(RecordedOrder),
+    "ticket": as_of(RecordedTicket),
+    "customer": as_of(RecordedCustomer),
+}
+"""By the kind of thing."""
 
 
 class VersionOrTime(fields.Raw):
@@ -150,17 +166,18 @@ class Diff(Schema):
 class Topics(Text):
     """Kinds of events, with commas between them."""
 
-    def _deserialize(  # type: ignore[override]
-        self, value: Any, attr: str | None, data: Any, **kwargs: Any
-    ) -> tuple[str, ...]:
-        text = super()._deserialize(value, attr, data, **kwargs)
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any
+    ) -> Any:
+        # What is validated before, its length among it, is the text.
+        text = super().deserialize(value, attr, data, **kwargs)
         return tuple(word for word in text.split(",") if word)
 
 
 class FeedQuery(Strict):
     after = position(load_default=0)
     limit = limit(100, 1000)
-    topics = Topics(2000, load_default=tuple, metadata={"examples": ["Order.Paid,Order.Refunded"]})
+    topics = Topics(2000, load_default="", metadata={"examples": ["Order.Paid,Order.Refunded"]})
 
 
 class Checkpoint(Schema):
