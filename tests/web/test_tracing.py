@@ -170,8 +170,13 @@ def test_a_job_is_worked_on_in_the_name_of_the_request(office: BoxOffice, lines:
     job_id = (asked.json or {})["id"]
     worker = jobs_of(office.turnstile).start_worker(1)
     try:
-        ended = eventually(lambda: [line for line in lines if line["event"] == "job.ended"])
+        ended = eventually(lambda: [line for line in lines if is_end_of(job_id, line)])
     finally:
         worker.stop()
-    assert [(line["job_id"], line["request_id"]) for line in ended] == [(job_id, "r-6")]
+    assert [line["request_id"] for line in ended] == ["r-6"]
     assert [line["job_id"] for line in lines if line["event"] == "job.requested"] == [job_id]
+
+
+def is_end_of(job_id: str, line: MutableMapping[str, Any]) -> bool:
+    """Other tests' jobs may still wait for a worker."""
+    return line["event"] == "job.ended" and line["job_id"] == job_id
