@@ -1,6 +1,6 @@
 """Everything that is held about one customer, for them to have; and who has long been gone."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -39,13 +39,15 @@ def held_about(connection: Connection, customer_id: UUID) -> Item | None:
     if profile is None:
         return None
     order_ids = _order_ids(connection, customer_id)
+    own = accounts.of_subject(connection, customer_id)
+    actors = {account.identity().actor for account in own}
     return {
         "customer": profile,
-        "accounts": accounts.of_subject(connection, customer_id),
+        "accounts": own,
         "statistics": statistics(connection, customer_id),
         "orders": [order(connection, order_id) for order_id in order_ids],
-        "tickets": list(_tickets(connection, customer_id)),
-        "history": [recorded(entry) for entry in log.read_stream(connection, customer_id)],
+        "tickets": list(_tickets(connection, customer_id, actors)),
+        "history": [_told(entry, actors) for entry in log.read_stream(connection, customer_id)],
     }
 
 
@@ -68,7 +70,7 @@ def _order_ids(connection: Connection, customer_id: UUID) -> list[UUID]:
     return list(connection.execute(query.order_by(orders.c.placed_at, orders.c.id)).scalars())
 
 
-def _tickets(connection: Connection, customer_id: UUID) -> Iterator[Item]:
+def _tickets(connection: Connection, customer_id: UUID, actors: Set[str]) -> Iterator[Item]:
     ticket_ids = list(connection.execute(_ticket_ids(customer_id)).scalars())
     for start in range(0, len(ticket_ids), SLICE):
         by_ticket: dict[UUID, list[Entry]] = {}
@@ -77,7 +79,7 @@ def _tickets(connection: Connection, customer_id: UUID) -> Iterator[Item]:
         for ticket_id, entries in by_ticket.items():
             shown = ticket(connection, ticket_id)
             if shown is not None:
-                yield _as_of_holder(shown, customer_id, entries)
+                yield _as_of_holder(shown, customer_id, entries, actors)
 
 
 def _ticket_ids(customer_id: UUID) -> Any:
@@ -93,9 +95,19 @@ def _ticket_ids(customer_id: UUID) -> Any:
     return ordered.union(given)
 
 
-def _as_of_holder(shown: Item, customer_id: UUID, entries: Iterable[Entry]) -> Item:
+def _told(entry: Entry, actors: Set[str]) -> Item:
+    """What was recorded; of others who did it, whose address it tells of as well, only the role."""
+    told = recorded(entry)
+    if told["who"] in actors:
+        return told
+    return {**told, "who": str(told["who"]).partition(":")[0], "metadata": {}}
+
+
+def _as_of_holder(
+    shown: Item, customer_id: UUID, entries: Iterable[Entry], actors: Set[str]
+) -> Item:
     """The ticket with what happened to it while it was theirs; nothing of who has it now."""
-    own = [recorded(entry) for entry in _while_held(customer_id, entries)]
+    own = [_told(entry, actors) for entry in _while_held(customer_id, entries)]
     about = {name: shown[name] for name in _OF_TICKET}
     return {**about, "is_holder": shown["holder_id"] == customer_id, "history": own}
 

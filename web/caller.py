@@ -15,6 +15,7 @@ from application.store.work import Context
 from web import tokens
 from web.current import turnstile
 
+BEARER = "Bearer "
 NEVER = float("inf")
 MONITORING = Identity(SERVICE, scopes=frozenset({"metrics:read"}))
 
@@ -47,13 +48,15 @@ def caller() -> Caller:
 def identify() -> None:
     """Determine the caller before anything else; bad credentials are kept for `admit` to refuse."""
     environ = request.environ
-    request_id = tracing.request_id()
-    ip = environ.get("REMOTE_ADDR", "")
-    g.caller = Caller(NOBODY, request_id, ip)  # also for the refusal, should there be one
-    try:
-        g.caller = Caller(_identity(credential()), request_id, ip)
-    except Unauthorized as refusal:
-        g.refusal = refusal
+    request_id, ip = tracing.request_id(), environ.get("REMOTE_ADDR", "")
+    header = environ.get("HTTP_AUTHORIZATION", "")
+    known = turnstile().access.remembered(header[len(BEARER) :]) if header else None
+    g.caller = Caller(known or NOBODY, request_id, ip)  # also for the refusal, should there be one
+    if known is None:
+        try:
+            g.caller = Caller(_identity(credential()), request_id, ip)
+        except Unauthorized as refusal:
+            g.refusal = refusal
 
 
 def credential() -> str | None:

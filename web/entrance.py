@@ -6,6 +6,7 @@ from uuid import UUID
 
 import click
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import select
 
 from application.access import accounts, api_keys
@@ -116,7 +117,8 @@ def keys() -> None:
         limits = key.scopes or [str(event_id) for event_id in key.event_ids]
         made_at = key.created_at.strftime(printing.SHORT_TIME)
         purpose = f"{key.role}: {', '.join(limits)}"
-        table.add_row(str(key.id), key.name, purpose, made_at, _state(key))
+        name = Text("".join(one if one.isprintable() else "?" for one in key.name))
+        table.add_row(str(key.id), name, purpose, made_at, _state(key))
     printing.out.print(table)
 
 

@@ -59,6 +59,8 @@ def _require_whole(data: bytes) -> None:
 
     Nothing at all would pass for the empty object, and take effect.
     """
-    length = request.content_length
-    if len(data) < (length or 0) or (not data and "HTTP_TRANSFER_ENCODING" in request.environ):
+    environ = request.environ
+    length = environ.get("CONTENT_LENGTH") or "0"
+    announced = int(length) if length.isdecimal() else 0
+    if len(data) < announced or (not data and "HTTP_TRANSFER_ENCODING" in environ):
         raise BadRequest("The body broke off.")

@@ -26,7 +26,7 @@ from web import patience, wsgi
 from web.app import create_app
 from web.current import EXTENSION
 from web.exposition import SHARED_METRICS, of_processes
-from workers import checkpoints, reactor
+from workers import checkpoints, reactor, tidying
 from workers.jobs import jobs_of
 from workers.supervisor import end_with
 
@@ -128,6 +128,7 @@ def reactor_parts(turnstile: Turnstile) -> dict[str, Part]:
     """What the process of the reactor does, which is what nobody asks for by a request."""
     return {
         "reactor": lambda stop: reactor.run(turnstile, stop),
+        "tidying": lambda stop: tidying.run(turnstile, stop),
         "checkpoints": lambda stop: checkpoints.run(turnstile, stop),
     }
 

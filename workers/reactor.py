@@ -1,26 +1,20 @@
 """The reactor: turns what happened into commands, as soon as they are due."""
 
 import threading
-import time
 from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from application.access import sessions
 from application.composition import Turnstile
 from application.reactions import expire_lapsed_holds
-from application.store.answers import forget_expired
-from application.store.database import truncate_wal, writing
 from application.store.group_commit import StoreUnavailable
 from projections import open_holds
 from projections.engine.waiting import wait_for
-from workers import retention
 
 BATCH = 200
 TICK_SECONDS = 1.0
 RETRY_SECONDS = 2.0
-TIDY_SECONDS = 3600.0
 
 logger = structlog.get_logger(__name__)
 
@@ -30,12 +24,8 @@ def run(turnstile: Turnstile, stop: threading.Event) -> None:
 
     The to-do list is a read model, so its position in the log is kept like every other's.
     """
-    tidy_at = time.monotonic()
     while not stop.is_set():
         try:
-            if time.monotonic() >= tidy_at:
-                tidy(turnstile)
-                tidy_at += TIDY_SECONDS
             busy = react_once(turnstile)
         except (SQLAlchemyError, StoreUnavailable) as error:
             logger.warning("reactor.retrying", error=str(error))
@@ -59,17 +49,3 @@ def react_once(turnstile: Turnstile) -> bool:
         wait_for(turnstile, open_holds.OPEN_HOLDS.name, position, TICK_SECONDS)
         return position > 0 and len(lapsed) == BATCH
     return False
-
-
-def tidy(turnstile: Turnstile) -> None:
-    """Forget the answers that nobody may ask for again, sessions that are over, and customers who
-    are long gone."""
-    with writing(turnstile.engine) as connection:
-        forgotten = {
-            "answers": forget_expired(connection),
-            "sessions": sessions.forget_expired(connection),
-        }
-    if any(forgotten.values()):
-        logger.info("reactor.forgot", **forgotten)
-    retention.erase_idle(turnstile)
-    truncate_wal(turnstile.engine)

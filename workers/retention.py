@@ -31,9 +31,9 @@ def erase_idle(turnstile: Turnstile) -> int:
         now = datetime.now(UTC)
         with turnstile.engine.connect() as connection:
             due = held_data.idle_customers(connection, now, now - kept, BATCH)
-        _erase(turnstile, due)
-        erased += len(due)
-        if len(due) < BATCH:
+        done = _erase(turnstile, due)
+        erased += done
+        if len(due) < BATCH or not done:
             break
     return erased
 
@@ -58,7 +58,9 @@ def _is_caught_up(turnstile: Turnstile) -> bool:
     return True
 
 
-def _erase(turnstile: Turnstile, customer_ids: list[UUID]) -> None:
+def _erase(turnstile: Turnstile, customer_ids: list[UUID]) -> int:
+    """How many of them were erased."""
+    erased = 0
     commands = [
         Command(erase_customer, {"customer_id": customer_id}, _CONTEXT, show_customer)
         for customer_id in customer_ids
@@ -66,6 +68,9 @@ def _erase(turnstile: Turnstile, customer_ids: list[UUID]) -> None:
     for customer_id, outcome in zip(
         customer_ids, turnstile.executor.execute_all(commands), strict=True
     ):
-        if isinstance(outcome, Exception):
-            raise outcome
+        if isinstance(outcome, Exception):  # which keeps none of the others
+            logger.error("retention.failed", customer_id=str(customer_id), error=str(outcome))
+            continue
+        erased += 1
         logger.info("retention.erased", customer_id=str(customer_id), position=outcome.position)
+    return erased

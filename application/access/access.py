@@ -37,12 +37,19 @@ class Access:
         self._signals = signals
         self._known: dict[str, _Known] = {}
 
-    def identify(self, shown: str, find: Find) -> Identity:
-        """Who shows this; `find` is asked unless it was seen lately and nothing has changed."""
-        heard, now = self._signals.heard(ACCESS), time.time()
+    def remembered(self, shown: str) -> Identity | None:
+        """Who shows this, if it was seen lately and nothing has changed since; else None."""
         known = self._known.get(shown)
-        if known is not None and known.heard == heard and now < known.until:
-            return known.identity
+        if known is not None and known.heard == self._signals.heard(ACCESS):
+            return known.identity if time.time() < known.until else None
+        return None
+
+    def identify(self, shown: str, find: Find) -> Identity:
+        """Who shows this, remembered or by what `find` finds; raises what it raises."""
+        remembered = self.remembered(shown)
+        if remembered is not None:
+            return remembered
+        heard, now = self._signals.heard(ACCESS), time.time()
         identity, good_until = self._found(shown, find)
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()

@@ -11,7 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from application.access import passwords
 from application.access.access import Access
 from application.access.identity import ATTENDEE, OF_PEOPLE, ORGANIZER, Identity, Unauthorized
-from application.access.tables import accounts, sessions
+from application.access.tables import accounts, api_keys, sessions
+from application.store.snapshots import load_stream
+from domain.customer import Customer
 from domain.errors import Conflict, Invalid, NotFound
 from domain.ids import uuid7
 
@@ -63,6 +65,8 @@ def create(
     )
     hashed = passwords.hash_of(password)
     with access.changing() as connection:
+        if role == ATTENDEE:
+            _require_customer(connection, account.subject_id)
         try:
             connection.execute(insert(accounts).values(**vars(account), password_hash=hashed))
         except IntegrityError:
@@ -77,8 +81,8 @@ def require_acceptable(access: Access, email: str, password: str) -> None:
         raise EmailTaken
 
 
-def log_in(access: Access, email: str, password: str) -> Account:
-    """The account with this e-mail address and password.
+def log_in(access: Access, email: str, password: str) -> tuple[Account, str]:
+    """The account with this e-mail address and password, and the hash that it was held against.
 
     Raises `Unauthorized`, whichever of them is wrong, after the same time.
     """
@@ -86,7 +90,7 @@ def log_in(access: Access, email: str, password: str) -> Account:
     right = passwords.is_right(password, row.password_hash if row else None)
     if row is None or not right or row.disabled:
         raise Unauthorized("The e-mail address or the password is wrong.")
-    return _account(row)
+    return _account(row), row.password_hash
 
 
 def change_password(access: Access, account_id: UUID, current: str, new: str) -> Account:
@@ -104,13 +108,21 @@ def change_password(access: Access, account_id: UUID, current: str, new: str) ->
 
 
 def disable(connection: Connection, account_id: UUID, disabled: bool = True) -> Account:
-    """Let its owner in no more, or again; raises `NotFound`."""
+    """Let its owner in no more, or again; raises `NotFound`.
+
+    The keys that they have made are revoked, and stay so.
+    """
     found = get(connection, account_id)
     connection.execute(
         update(accounts).where(accounts.c.id == account_id).values(disabled=disabled)
     )
     if disabled:
         connection.execute(delete(sessions).where(sessions.c.account_id == account_id))
+        connection.execute(
+            update(api_keys)
+            .where(api_keys.c.created_by == found.identity().actor, api_keys.c.revoked_at.is_(None))
+            .values(revoked_at=datetime.now(UTC))
+        )
     return Account(**{**vars(found), "disabled": disabled})
 
 
@@ -126,6 +138,12 @@ def of_subject(connection: Connection, subject_id: UUID) -> list[Account]:
     """The accounts that act for this customer, or this organizer."""
     rows = connection.execute(select(accounts).where(accounts.c.subject_id == subject_id))
     return [_account(row) for row in rows]
+
+
+def _require_customer(connection: Connection, customer_id: UUID | None) -> None:
+    customer = None if customer_id is None else load_stream(connection, customer_id)
+    if not isinstance(customer, Customer) or customer.erased:
+        raise Invalid(f"There is no customer {customer_id}, or none any more.")
 
 
 def _row(access: Access, condition: ColumnElement[bool]) -> Any:

@@ -14,9 +14,20 @@ LIFETIME = timedelta(days=30)
 """Since the latest refresh."""
 
 
-def begin(connection: Connection, account: Account) -> tuple[UUID, UUID]:
-    """A new session's id, and that of its refresh token."""
+def begin(
+    connection: Connection, account: Account, password_hash: str | None = None
+) -> tuple[UUID, UUID]:
+    """A new session's id, and that of its refresh token.
+
+    Raises `Unauthorized` where the account was disabled, erased, or (with the hash of the
+    password that was shown) got another password while that was looked at, which takes a while.
+    """
     session_id, refresh_id, now = uuid7(), uuid7(), datetime.now(UTC)
+    still = [accounts.c.id == account.id, accounts.c.disabled.is_(False)]
+    if password_hash is not None:
+        still.append(accounts.c.password_hash == password_hash)
+    if connection.execute(select(accounts.c.id).where(*still).with_for_update()).first() is None:
+        raise Unauthorized("The account was changed meanwhile; log in again.")
     connection.execute(
         insert(sessions).values(
             id=session_id,

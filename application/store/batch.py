@@ -69,7 +69,8 @@ class Batch:
         entries = [*work.entries, *(to_new_entry(fact, metadata) for fact in work.facts)]
         for stream_id, (aggregate, version) in work.seen.items():
             if aggregate.pending_events:
-                raise RuntimeError(f"{aggregate!r} was changed, but not saved.")
+                kind = type(aggregate).__name__
+                raise RuntimeError(f"{kind} {aggregate.id} was changed, but not saved.")
             self.touched.setdefault(stream_id, version)
             self.aggregates[stream_id] = aggregate
         self.facts.extend(work.facts)

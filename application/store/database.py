@@ -161,7 +161,11 @@ def truncate_wal(engine: Engine) -> None:
     if not is_postgres(engine):
         with engine.connect() as connection:
             connection.exec_driver_sql("COMMIT")  # a checkpoint is taken outside of transactions
+            # It keeps writers out while it waits for readers, so it does not wait; some time
+            # later nobody reads.
+            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
 
 def let_others_write(engine: Engine, since: float) -> None:

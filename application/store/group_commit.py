@@ -12,7 +12,7 @@ import collections
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -26,12 +26,12 @@ from application.store.batch import Batch, IdentityMap
 from application.store.log import Head
 from application.store.mapper import to_fact
 from application.store.sealing import Keys
-from application.store.signals import LOG, Signals
+from application.store.signals import ACCESS, LOG, Signals
 from application.store.snapshots import keep_snapshots, load_streams
 from application.store.transactions import batch_begun, commit
 from application.store.work import Answer, Command, Key, Work
 from application.store.writes import writes_to
-from domain.errors import AlreadyExists, DomainError, IdempotencyKeyReused
+from domain.errors import AlreadyExists, DomainError, Forbidden, IdempotencyKeyReused
 
 LARGEST_BATCH = 128
 CACHED_AGGREGATES = 20_000
@@ -98,6 +98,8 @@ class _Decided:
     def to_keep(self, first: int, head: int) -> StoredAnswer | None:
         """What to keep under the command's keys; None after a bug, so that it can be retried."""
         outcome = self.durable(first, head)
+        if isinstance(outcome, Forbidden):  # of somebody else, to whom the key is nothing
+            return None
         if isinstance(outcome, DomainError):
             return StoredAnswer(head, None, outcome.rule(), outcome.detail)
         if isinstance(outcome, Exception):
@@ -247,6 +249,8 @@ class Executor:
                     now = datetime.now(UTC)
                     end = log.write(writes, head, batch.entries, now, keys_of_customers)
                     self._signals.announce(writes, LOG)
+                if keys_of_customers.destroyed:
+                    self._signals.announce(writes, ACCESS)
                 answers.keep(writes, _to_keep(fresh, first, end.position), keys_of_customers)
                 self._committing = True
                 commit(writes)
@@ -256,6 +260,8 @@ class Executor:
             self._aggregates.popitem(last=False)
         if batch.entries:
             self._signals.ring(LOG)
+        if keys_of_customers.destroyed:
+            self._signals.ring(ACCESS)
         return [item.durable(first, end.position) for item in decided]
 
     def _load_ahead(self, commands: list[Command]) -> None:
@@ -280,7 +286,8 @@ class Executor:
             item = _replay(command, kept, fresh)
             if item is None:
                 item = self._decide(batch, command)
-                fresh.update({(key.scope, key.key): (key, item) for key in command.keys})
+                if not isinstance(item.outcome, Forbidden):
+                    fresh.update({(key.scope, key.key): (key, item) for key in command.keys})
             decided.append(item)
         return decided, fresh
 
@@ -296,7 +303,7 @@ class Executor:
         before = len(batch.entries)
         try:
             if command.permit is not None:
-                command.permit(work)
+                command.permit(replace(work, target=None))  # a version is not for everybody
             shown = command.decide(work, **command.arguments)
             outcome = shown if isinstance(shown, DomainError) else Answer(command.present(shown), 0)
             batch.accept(work, command.context.metadata())

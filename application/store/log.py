@@ -222,7 +222,7 @@ def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> Iter
 
 def _entries(connection: Connection, query: Any) -> list[Entry]:
     """What the query finds, with the personal data in it opened."""
-    return open_entries(connection, [Entry(*row) for row in connection.execute(query)])
+    return open_entries(connection, [Entry(*row) for row in connection.execute(query).all()])
 
 
 def _veiled(payload: str) -> str:

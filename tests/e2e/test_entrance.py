@@ -15,7 +15,7 @@ from application.access.tables import sessions as sessions_table
 from application.composition import compose
 from application.settings import Settings
 from web.cli import main
-from workers.reactor import tidy
+from workers.tidying import tidy
 
 PASSWORD = "correct horse battery"
 Run = Callable[..., Result]
@@ -38,7 +38,8 @@ def test_the_first_admin_is_made_here_and_logs_in(run: Run, migrated_url: str):
     assert made.exit_code == 0, made.output
     assert made.stdout == ""
     with closing(compose(Settings(migrated_url))) as turnstile:
-        assert accounts.log_in(turnstile.access, "root@example.org", PASSWORD).role == "admin"
+        root, _ = accounts.log_in(turnstile.access, "root@example.org", PASSWORD)
+        assert root.role == "admin"
     again = run("create-admin", "root@example.org", "--password-stdin", given=f"{PASSWORD}\n")
     assert again.exit_code == 1
     assert "There is an account with this e-mail address" in again.stderr
@@ -101,7 +102,7 @@ def test_what_makes_no_sense_is_explained(run: Run, arguments: tuple[str, ...], 
 def test_sessions_that_are_over_are_forgotten(run: Run, migrated_url: str):
     run("create-admin", "root@example.org", "--password-stdin", given=f"{PASSWORD}\n")
     with closing(compose(Settings(migrated_url))) as turnstile:
-        admin = accounts.log_in(turnstile.access, "root@example.org", PASSWORD)
+        admin, _ = accounts.log_in(turnstile.access, "root@example.org", PASSWORD)
         with turnstile.access.changing() as connection:
             over, _ = sessions.begin(connection, admin)
             goes_on, _ = sessions.begin(connection, admin)

@@ -2,15 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import jwt
 import pytest
 from sqlalchemy import text
 
 from application.access import access as remembering
-from application.access import accounts, api_keys
-from application.access.identity import SERVICE
+from application.access import accounts, api_keys, sessions
+from application.access.identity import SERVICE, Unauthorized
 from application.composition import compose
 from application.store.signals import ACCESS
 from tests.keys import bearer
@@ -81,7 +81,8 @@ def test_a_registration_that_broke_off_is_finished_by_the_next(
     assert anybody.send("POST", "/api/v1/auth/register", json=body).status_code == 500
     monkeypatch.undo()
     before = _customers(anybody)
-    anybody.post("/api/v1/auth/register", {**body, "name": "Ada King"}, 201)
+    anybody.post("/api/v1/auth/register", {**body, "name": "Ada King"}, 422)
+    anybody.post("/api/v1/auth/register", body, 201)
     assert _customers(anybody) == before
 
 
@@ -408,3 +409,78 @@ def test_who_is_erased_has_no_account_any_more(anybody: BoxOffice, office: BoxOf
 
 def registered_as(anybody: BoxOffice, body: Json) -> Json:
     return anybody.post("/api/v1/auth/register", body, 201)
+
+
+def test_a_stranger_neither_uses_up_nor_reads_the_nonces_of_a_gate(office: BoxOffice):
+    event = office.event()
+    ticket = office.ticket(event, office.customer())
+    secret = _key(office, role="gate", scopes=[], event_ids=[UUID(office.event()["id"])])
+    stranger = BoxOffice(office.turnstile, bearer(secret))
+    attempt = {"event_id": event["id"], "secret": ticket["secret"], "nonce": "0001"}
+    stranger.post("/api/v1/checkins", attempt, 403)
+    assert office.scan(event, **attempt)["status"] == "ok"
+    assert office.scan(event, **attempt)["status"] == "ok"
+    stranger.post("/api/v1/checkins", attempt, 403)
+
+
+def test_a_stranger_does_not_learn_a_version(anybody: BoxOffice, office: BoxOffice):
+    order = office.order(office.event(), office.customer())
+    _, tokens = registered(anybody)
+    headers = bearer(tokens["access_token"]) | {"If-Match": '"99"'}
+    path = f"/api/v1/orders/{order['id']}/cancel"
+    assert anybody.send("POST", path, headers=headers).status_code == 403
+
+
+def test_an_organizer_does_not_get_secrets_by_a_key_either(anybody: BoxOffice, office: BoxOffice):
+    body = registration()
+    account = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    _admin(office).post("/api/v1/accounts", account, 201)
+    olga = BoxOffice(office.turnstile, bearer(log_in(anybody, body)["access_token"]))
+    ticket = office.ticket(olga.event(), office.customer())
+    new = {"name": "Mine", "role": "service", "scopes": ["tickets:read"]}
+    made = olga.post("/api/v1/api-keys", new, 201)
+    mine = BoxOffice(office.turnstile, bearer(made["secret"]))
+    assert mine.get(f"/api/v1/tickets/{ticket['id']}")["secret"] is None
+
+
+def test_the_keys_of_a_disabled_account_are_revoked(anybody: BoxOffice, office: BoxOffice):
+    admin, body = _admin(office), registration()
+    account = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    made = admin.post("/api/v1/accounts", account, 201)
+    olga = BoxOffice(office.turnstile, bearer(log_in(anybody, body)["access_token"]))
+    new = {"name": "Mine", "role": "service", "scopes": ["stats:read"]}
+    secret = olga.post("/api/v1/api-keys", new, 201)["secret"]
+    assert status_of(anybody, secret, "/stats") == 200
+    admin.post(f"/api/v1/accounts/{made['id']}/disable")
+    assert status_of(anybody, secret, "/stats") == 401
+
+
+def test_only_a_customer_who_is_there_gets_an_account(office: BoxOffice):
+    admin, gone = _admin(office), office.customer()
+    office.post(f"/api/v1/customers/{gone['id']}/erase")
+    account = {"email": f"{uuid4()}@example.org", "password": PASSWORD, "role": "attendee"}
+    for subject_id in (gone["id"], str(uuid4()), office.event()["id"]):
+        admin.post("/api/v1/accounts", account | {"subject_id": subject_id}, 422)
+
+
+def test_a_log_in_does_not_outlive_a_password_that_is_changed_meanwhile(office: BoxOffice):
+    access, address = office.turnstile.access, f"{uuid4()}@example.org"
+    made = accounts.create(access, address, PASSWORD, "auditor")
+    account, held_against = accounts.log_in(access, address, PASSWORD)
+    accounts.change_password(access, made.id, PASSWORD, "another horse battery")
+    with pytest.raises(Unauthorized), access.changing() as connection:
+        sessions.begin(connection, account, held_against)
+
+
+def test_an_export_tells_nothing_of_others(anybody: BoxOffice, office: BoxOffice):
+    _, tokens = registered(anybody)
+    ada = BoxOffice(office.turnstile, bearer(tokens["access_token"]))
+    ticket = office.ticket(office.event(), {"id": tokens["account"]["subject_id"]})
+    bob = office.customer("Bob")
+    ada.post(f"/api/v1/tickets/{ticket['id']}/transfer", {"to_customer_id": bob["id"]})
+    (his,) = office.get(f"/api/v1/customers/{bob['id']}/export")["tickets"]
+    (given,) = his["history"]
+    assert (given["who"], given["metadata"]) == ("attendee", {})
+    (hers,) = ada.get(f"/api/v1/customers/{tokens['account']['subject_id']}/export")["tickets"]
+    assert hers["history"][-1]["who"] == f"attendee:{tokens['account']['id']}"
+    assert hers["history"][-1]["metadata"]["ip"] == "127.0.0.1"

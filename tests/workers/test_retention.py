@@ -18,7 +18,7 @@ from domain.ids import uuid7
 from projections.engine.projector import Projector
 from tests.workers.selling import Sale
 from tests.workers.test_projector import projecting
-from workers import reactor, retention
+from workers import retention, tidying
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=400)
 
@@ -42,7 +42,7 @@ def test_who_is_due_is_erased_batch_by_batch(
     Projector(keeping).catch_up()
     assert retention.count_idle(keeping) == 7
     with projecting(keeping), capture_logs() as logs:
-        reactor.tidy(keeping)
+        tidying.tidy(keeping)
         assert retention.erase_idle(keeping) == 0
     erased = [line for line in logs if line["event"] == "retention.erased"]
     assert len(erased) == 7

@@ -1,10 +1,11 @@
 """Accounts of people: register, log in and out, refresh tokens; and accounts that admins make."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from flask import Response
+from flask import Response, g
 from sqlalchemy import Connection, select
 
 from application.access import accounts, sessions
@@ -21,7 +22,7 @@ from projections.paging import page
 from web.blueprint import Blueprint
 from web.caller import caller, credential
 from web.current import turnstile
-from web.encoding import json_response
+from web.encoding import encode, json_response
 from web.limits import counting_wrong_passwords
 from web.reading import reads_primary
 from web.schemas.access import (
@@ -57,7 +58,8 @@ def register_account(body: dict[str, Any]) -> Response:
     accounts.require_acceptable(turnstile().access, address, password)
     # Should the account not come about, the next attempt finds the same customer by this key.
     name = str(derived_id("registration", accounts.normal(address)))
-    key = Key("registration", name, expires_at=datetime.now(UTC) + FINISH_WITHIN)
+    expires_at = datetime.now(UTC) + FINISH_WITHIN
+    key = Key("registration", name, sha256(encode(g.body)).hexdigest(), expires_at)
     customer_id = _register(Profile(**body), key)
     made = accounts.create(turnstile().access, address, password, ATTENDEE, customer_id)
     with writing(turnstile().engine) as connection:
@@ -71,8 +73,8 @@ def register_account(body: dict[str, Any]) -> Response:
 def log_in(body: dict[str, Any]) -> Response:
     """Log in with e-mail address and password"""
     with counting_wrong_passwords(body["email"]):
-        account = accounts.log_in(turnstile().access, **body)
-    return json_response(_begin_session(account))
+        account, stored = accounts.log_in(turnstile().access, **body)
+    return json_response(_begin_session(account, stored))
 
 
 @blueprint.plain("/auth/refresh", "POST", *PROBLEMS)
@@ -175,9 +177,9 @@ def _register(profile: Profile, key: Key) -> UUID:
     return UUID(str(answer.body["id"]))
 
 
-def _begin_session(account: Account) -> dict[str, Any]:
+def _begin_session(account: Account, password_hash: str | None = None) -> dict[str, Any]:
     with turnstile().access.changing() as connection:
-        session_id, refresh_id = sessions.begin(connection, account)
+        session_id, refresh_id = sessions.begin(connection, account, password_hash)
     return tokens(account, session_id, refresh_id)
 
 

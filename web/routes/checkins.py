@@ -1,10 +1,12 @@
 """Attempts at a gate."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from flask import Response
+from sqlalchemy import Engine
 
 from application import gate
 from application.presenting import show_check_in
@@ -48,11 +50,12 @@ def _shown(body: dict[str, Any]) -> dict[str, Any]:
     secret = body.pop("secret", None)
     if secret is not None:
         return {"secret": secret, "ticket_id": ticket_id_in(secret)}
-    return {"ticket_id": body.pop("ticket_id"), "order_of": _order_of}
+    return {"ticket_id": body.pop("ticket_id"), "order_of": partial(_order_of, turnstile().engine)}
 
 
-def _order_of(ticket_id: UUID) -> UUID | None:
-    with turnstile().engine.connect() as connection:
+def _order_of(engine: Engine, ticket_id: UUID) -> UUID | None:
+    """In whichever thread leads the batch, which may belong to no request."""
+    with engine.connect() as connection:
         return order_of_ticket(connection, ticket_id)
 
 

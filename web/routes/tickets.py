@@ -13,7 +13,7 @@ from projections.catalogue import CATALOGUE
 from projections.tickets import TICKETS
 from web.blueprint import Blueprint
 from web.commands import change
-from web.permissions import sees_secrets
+from web.permissions import require_holder, sees_secrets
 from web.reading import found, reads
 from web.schemas.common import Nothing
 from web.schemas.tickets import (
@@ -60,6 +60,7 @@ def unblock_ticket(body: dict[str, Any], ticket_id: UUID) -> Response:
 def get_ticket(connection: Connection, ticket_id: UUID) -> Any:
     """Look up a ticket, its holder with the present secret"""
     shown = found(tickets.ticket(connection, ticket_id), "ticket", ticket_id)
+    require_holder(shown["holder_id"])
     return shown if sees_secrets() else shown | dict.fromkeys(["secret"])
 
 
