@@ -44,7 +44,7 @@ def compose(settings: Settings) -> Turnstile:
     engine = open_engine(settings.database_url, vault)
     signals = Signals(engine)
     readers = _open_readers(settings, vault) or engine
-    executor, access = Executor(engine, signals), Access(engine, readers, signals)
+    executor, access = Executor(engine, signals), Access(engine, readers)
     return Turnstile(settings, engine, readers, signals, executor, access)
 
 

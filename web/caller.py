@@ -4,9 +4,9 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from flask import g, request
-from sqlalchemy import Connection
 
 from application import tracing
 from application.access import api_keys
@@ -16,7 +16,6 @@ from web import tokens
 from web.current import turnstile
 
 BEARER = "Bearer "
-NEVER = float("inf")
 MONITORING = Identity(SERVICE, scopes=frozenset({"metrics:read"}))
 
 _bearer = re.compile(r"Bearer +([\x21-\x7e]{1,4096})", re.IGNORECASE).fullmatch
@@ -73,19 +72,21 @@ def credential() -> str | None:
 
 
 def _identity(shown: str | None) -> Identity:
+    access = turnstile().access
     if shown is None:
         return NOBODY
-    return MONITORING if _is_monitoring(shown) else turnstile().access.identify(shown, _find)
+    if _is_monitoring(shown):
+        return MONITORING
+    if not shown.startswith(api_keys.PREFIX):
+        return access.look_up(partial(tokens.identity, token=shown))
+    known = access.remembered(shown)
+    if known is None:
+        known = access.look_up(lambda found_in: api_keys.with_secret(found_in, shown).identity())
+        access.remember(shown, known)
+    return known
 
 
 def _is_monitoring(shown: str) -> bool:
     """METRICS_TOKEN needs no database: what is monitored may be down."""
     token = turnstile().settings.metrics_token
     return token is not None and hmac.compare_digest(shown.encode(), token.encode())
-
-
-def _find(connection: Connection, shown: str) -> tuple[Identity, float]:
-    if not shown.startswith(api_keys.PREFIX):
-        return tokens.identify(connection, shown)
-    key = api_keys.with_secret(connection, shown)
-    return key.identity(), NEVER if key.expires_at is None else key.expires_at.timestamp()

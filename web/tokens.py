@@ -52,10 +52,9 @@ def tokens(account: Account, session_id: UUID, refresh_id: UUID) -> dict[str, An
     }
 
 
-def identify(connection: Connection, token: str) -> tuple[Identity, float]:
-    """Whose access token it is, and until when it is good (Unix time)."""
-    claims = _claims(token, ACCESS)
-    return sessions.identity(connection, session_of(claims)), float(claims["exp"])
+def identity(connection: Connection, token: str) -> Identity:
+    """Whose access token it is; raises `Unauthorized`."""
+    return sessions.identity(connection, session_of_access(token))
 
 
 def refresh_ids(token: str) -> tuple[UUID, UUID]:

@@ -26,7 +26,7 @@ from application.store.batch import Batch, IdentityMap
 from application.store.log import Head
 from application.store.mapper import to_fact
 from application.store.sealing import Keys
-from application.store.signals import ACCESS, LOG, Signals
+from application.store.signals import LOG, Signals
 from application.store.snapshots import keep_snapshots, load_streams
 from application.store.transactions import batch_begun, commit
 from application.store.work import Answer, Command, Key, Work
@@ -249,8 +249,6 @@ class Executor:
                     now = datetime.now(UTC)
                     end = log.write(writes, head, batch.entries, now, keys_of_customers)
                     self._signals.announce(writes, LOG)
-                if keys_of_customers.destroyed:
-                    self._signals.announce(writes, ACCESS)
                 answers.keep(writes, _to_keep(fresh, first, end.position), keys_of_customers)
                 self._committing = True
                 commit(writes)
@@ -260,8 +258,6 @@ class Executor:
             self._aggregates.popitem(last=False)
         if batch.entries:
             self._signals.ring(LOG)
-        if keys_of_customers.destroyed:
-            self._signals.ring(ACCESS)
         return [item.durable(first, end.position) for item in decided]
 
     def _load_ahead(self, commands: list[Command]) -> None:

@@ -54,7 +54,7 @@ class Keys:
         self._vault = vault_of(connection)
         self._ciphers: dict[UUID, AESGCM | None] = {}
         self._made: dict[UUID, bytes] = {}
-        self.destroyed: set[UUID] = set()
+        self._destroyed: set[UUID] = set()
 
     def load(self, customer_ids: Iterable[UUID]) -> None:
         """Look up, at once, those that are not known yet."""
@@ -83,15 +83,15 @@ class Keys:
     def destroy(self, customer_id: UUID) -> None:
         """From now on nobody can open what the customer's key has sealed."""
         self._made.pop(customer_id, None)
-        self.destroyed.add(customer_id)
+        self._destroyed.add(customer_id)
         self._ciphers[customer_id] = None
 
     def write(self, writes: Writes) -> None:
         """Store the keys that were made, and delete those that were destroyed; whoever is erased
         has no account any more either."""
-        for customer_id in self.destroyed:
+        for customer_id in self._destroyed:
             writes.run(f"DELETE FROM {accounts.name} WHERE subject_id = %s", customer_id)  # nosec B608
-        writes.delete(customer_keys, [(customer_id,) for customer_id in self.destroyed])
+        writes.delete(customer_keys, [(customer_id,) for customer_id in self._destroyed])
         writes.upsert(customer_keys, list(self._made.items()))
 
     def seal(self, customer_id: UUID, content: Content, place: bytes) -> Content:

@@ -18,12 +18,9 @@ from sqlalchemy import Engine
 from application.store.database import is_postgres
 from application.store.writes import Writes
 
+CHANNEL = "turnstile"
 LOG = "log"
 READ_MODELS = "read_models"
-ACCESS = "access"
-CHANNELS = {LOG: "turnstile", READ_MODELS: "turnstile", ACCESS: "turnstile_access"}
-"""Each has a listener of its own in a process that listens to it: those who only want to hear of
-access are not woken by each commit, which would cost a rush a fifth of its orders."""
 RECONNECT_SECONDS = 1.0
 
 logger = structlog.get_logger(__name__)
@@ -56,15 +53,15 @@ class Signals:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._listeners: dict[str, threading.Thread] = {}
+        self._listener: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = threading.Event()
-        self.bells = {name: Bell() for name in (LOG, READ_MODELS, ACCESS)}
+        self.bells = {LOG: Bell(), READ_MODELS: Bell()}
 
     def announce(self, writes: Writes, bell: str) -> None:
         """Ring `bell` in all processes once the transaction of these writes commits."""
         if writes.on_postgres:
-            writes.run("SELECT pg_notify(%s, %s)", CHANNELS[bell], bell)
+            writes.run("SELECT pg_notify(%s, %s)", CHANNEL, bell)
 
     def ring(self, bell: str) -> None:
         """Ring `bell` in this process."""
@@ -74,7 +71,7 @@ class Signals:
         self, bell: str, holds: Callable[[], bool], timeout: float, poll: float = 0.25
     ) -> bool:
         """Wait until `holds()`, looking again at each ring and every `poll` seconds."""
-        self._listen(CHANNELS[bell])
+        self._listen()
         deadline = time.monotonic() + timeout
         while True:
             heard = self.bells[bell].heard()
@@ -85,14 +82,9 @@ class Signals:
                 return False
             self.bells[bell].wait(heard, min(poll, remaining))
 
-    def heard(self, bell: str) -> int:
-        """How often `bell` has rung: another number later says that something has changed."""
-        self._listen(CHANNELS[bell])
-        return self.bells[bell].heard()
-
     def wait(self, bell: str, heard: int, timeout: float) -> None:
         """Wait for `bell` to ring after `heard`, at most `timeout` seconds."""
-        self._listen(CHANNELS[bell])
+        self._listen()
         self.bells[bell].wait(heard, timeout)
 
     def close(self) -> None:
@@ -100,31 +92,31 @@ class Signals:
         for bell in self.bells.values():
             bell.ring()
 
-    def _listen(self, channel: str) -> None:
-        if channel in self._listeners or not is_postgres(self._engine):
+    def _listen(self) -> None:
+        if self._listener is not None or not is_postgres(self._engine):
             return
         with self._starting:
-            if channel not in self._listeners:
-                self._listeners[channel] = threading.Thread(
-                    target=self._keep_listening, args=(channel,), name=f"on {channel}", daemon=True
+            if self._listener is None:
+                self._listener = threading.Thread(
+                    target=self._keep_listening, name="listener", daemon=True
                 )
-                self._listeners[channel].start()
+                self._listener.start()
 
-    def _keep_listening(self, channel: str) -> None:
+    def _keep_listening(self) -> None:
         while not self._closed.is_set():
             try:
-                self._listen_once(channel)
+                self._listen_once()
             except psycopg2.Error as error:
                 logger.warning("listener.reconnecting", error=str(error).strip())
                 self._closed.wait(RECONNECT_SECONDS)
 
-    def _listen_once(self, channel: str) -> None:
+    def _listen_once(self) -> None:
         arguments = self._engine.dialect.create_connect_args(self._engine.url)[1]
         connection = psycopg2.connect(**arguments)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
-                cursor.execute(f"LISTEN {channel}")
+                cursor.execute(f"LISTEN {CHANNEL}")
             self._ring_all()
             while not self._closed.is_set():
                 if select.select([connection], [], [], 1.0)[0]:
