@@ -171,6 +171,7 @@ def work(threads: int, metrics_host: str, metrics_port: int | None) -> None:
     """Work on jobs (rebuilds, comparisons, retries, imports). Any number may run, on any hosts."""
     with _part(metrics_host, metrics_port) as (turnstile, stop):
         _require_redis(turnstile)
+        collect_rarely(YOUNG_IN_WORKERS)
         serving.work(turnstile, threads, stop)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from application.store import log, signals
+from application.store.database import naming_requests
 from application.store.tables import tracking
 from domain.errors import NotFound
 from projections.engine.read_model import ReadModel
@@ -83,7 +84,7 @@ def _answering(
             def ask() -> tuple[int, Any]:
                 if wanted is not None:
                     _await_position(engine, names, wanted)
-                with engine.connect() as connection:
+                with naming_requests(engine).connect() as connection:
                     position = position_of(connection, names)
                     if wanted is not None:
                         # Behind one address there may be several replicas.

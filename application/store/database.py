@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -75,15 +76,26 @@ def vault_of(connection: Connection) -> Vault:
     return vault
 
 
+@lru_cache(maxsize=8)
+def naming_requests(engine: Engine) -> Engine:
+    """The same engine, whose statements tell which request they are for, as `pg_stat_activity` and
+    PostgreSQL's log of slow statements show it.
+
+    It is for queries. The batches of commands and of events, each of many requests, run on the
+    engine itself: SQLAlchemy's event took a tenth of a rush. SQLite's statements, which nobody
+    watches, would miss its cache.
+    """
+    if not is_postgres(engine):
+        return engine
+    named = engine.execution_options()
+    event.listen(named, "before_cursor_execute", _name_request, retval=True)
+    return named
+
+
 def _name_request(
     _connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any
 ) -> tuple[str, Any]:
-    """Tell in the statement which request it is for, as `pg_stat_activity` and the log of slow
-    queries show it.
-
-    A batch of commands is named after the request of its leader. What could end the comment, or
-    be taken for a parameter, is replaced.
-    """
+    """What could end the comment, or be taken for a parameter, is replaced."""
     request_id = tracing.request_id()
     if request_id:
         statement = f"/*request_id='{_unsafe('_', request_id)}'*/ {statement}"
@@ -91,9 +103,7 @@ def _name_request(
 
 
 def _postgres(url: URL, vault: Vault | None, pool_size: int, **arguments: Any) -> Engine:
-    engine = _engine(url, vault, pool_size, {"application_name": "turnstile", **arguments})
-    event.listen(engine, "before_cursor_execute", _name_request, retval=True)
-    return engine
+    return _engine(url, vault, pool_size, {"application_name": "turnstile", **arguments})
 
 
 def _engine(url: URL, vault: Vault | None, pool_size: int, connect_args: dict[str, Any]) -> Engine:

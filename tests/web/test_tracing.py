@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from structlog.testing import capture_logs
 
 from application import tracing
-from application.store.database import open_engine
+from application.store.database import naming_requests, open_engine
 from projections.open_holds import OPEN_HOLDS
 from tests.web.conftest import BoxOffice
 from tests.workers.processes import eventually
@@ -103,7 +103,7 @@ def test_another_id_given_to_a_line_stays():
 @pytest.fixture
 def postgres(migrated_postgres_url: str) -> Iterator[Engine]:
     engine = open_engine(migrated_postgres_url)
-    yield engine
+    yield naming_requests(engine)
     engine.dispose()
 
 
