@@ -20,6 +20,7 @@ from application.composition import Turnstile
 from application.difference import Moment, difference
 from application.history import KINDS, as_of, history
 from application.importing import Importer, Refusal
+from application.runtime import YOUNG_IN_WORKERS, collect_rarely
 from projections.engine import comparing
 from projections.engine.parking import waiting_streams
 from projections.engine.projector import Projector
