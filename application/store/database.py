@@ -112,6 +112,9 @@ def _engine(url: URL, vault: Vault | None, pool_size: int, connect_args: dict[st
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
+        # The one used last is the one whose server process has all at hand: in turns, a rush lost
+        # a tenth of its orders.
+        pool_use_lifo=True,
         connect_args=connect_args,
         execution_options={VAULT: vault or Vault()},
         hide_parameters=True,
