@@ -43,7 +43,7 @@ def move(writes: Writes, names: Sequence[str], position: int) -> Standing:
     """Move those that the caller has locked; where they stand then."""
     standing = Standing(position, datetime.now(UTC))
     named = ", ".join("%s" for _ in names)
-    moved = f"UPDATE tracking SET position = %s, moved_at = %s WHERE name IN ({named})"
+    moved = f"UPDATE tracking SET position = %s, moved_at = %s WHERE name IN ({named})"  # nosec B608 # only %s
     writes.run(moved, *standing, *names)
     return standing
 
