@@ -15,7 +15,6 @@ from application.store.work import Context
 from web import tokens
 from web.current import turnstile
 
-BEARER = "Bearer "
 MONITORING = Identity(SERVICE, scopes=frozenset({"metrics:read"}))
 
 _bearer = re.compile(r"Bearer +([\x21-\x7e]{1,4096})", re.IGNORECASE).fullmatch
@@ -46,16 +45,12 @@ def caller() -> Caller:
 
 def identify() -> None:
     """Determine the caller before anything else; bad credentials are kept for `admit` to refuse."""
-    environ = request.environ
-    request_id, ip = tracing.request_id(), environ.get("REMOTE_ADDR", "")
-    header = environ.get("HTTP_AUTHORIZATION", "")
-    known = turnstile().access.remembered(header[len(BEARER) :]) if header else None
-    g.caller = Caller(known or NOBODY, request_id, ip)  # also for the refusal, should there be one
-    if known is None:
-        try:
-            g.caller = Caller(_identity(credential()), request_id, ip)
-        except Unauthorized as refusal:
-            g.refusal = refusal
+    request_id, ip = tracing.request_id(), request.environ.get("REMOTE_ADDR", "")
+    g.caller = Caller(NOBODY, request_id, ip)  # also for the refusal, should there be one
+    try:
+        g.caller = Caller(_identity(credential()), request_id, ip)
+    except Unauthorized as refusal:
+        g.refusal = refusal
 
 
 def credential() -> str | None:
@@ -72,18 +67,19 @@ def credential() -> str | None:
 
 
 def _identity(shown: str | None) -> Identity:
-    access = turnstile().access
     if shown is None:
         return NOBODY
+    access = turnstile().access
+    known = access.remembered(shown)
+    if known is not None:
+        return known
     if _is_monitoring(shown):
         return MONITORING
     if not shown.startswith(api_keys.PREFIX):
         return access.look_up(partial(tokens.identity, token=shown))
-    known = access.remembered(shown)
-    if known is None:
-        known = access.look_up(lambda found_in: api_keys.with_secret(found_in, shown).identity())
-        access.remember(shown, known)
-    return known
+    found = access.look_up(lambda connection: api_keys.with_secret(connection, shown).identity())
+    access.remember(shown, found)
+    return found
 
 
 def _is_monitoring(shown: str) -> bool:

@@ -305,28 +305,23 @@ def admit() -> None:
 
 def permit_command(arguments: Mapping[str, Any]) -> Callable[[Work], None] | None:
     """What the command's permission hangs on; None where it hangs on nothing more."""
-    identity, grants = caller().identity, g.grants
-    if any(not grant.targets_for(identity) for grant in grants):
+    if _hangs_on_nothing():
         return None
-    ids = _ids_of(arguments)
+    identity, grants, ids = caller().identity, g.grants, _ids_of(arguments)
     return lambda work: _require(grants, identity, ids, Deciding(work))
 
 
 def permit_before(arguments: Mapping[str, Any]) -> None:
     """Raise `Forbidden` unless the command is permitted, before anything is looked up for it."""
-    identity, grants = caller().identity, g.grants
-    if any(not grant.targets_for(identity) for grant in grants):
-        return
-    with turnstile().engine.connect() as connection:
-        _require(grants, identity, _ids_of(arguments), Asking(connection))
+    if not _hangs_on_nothing():
+        with turnstile().engine.connect() as connection:
+            permit_query(connection, _ids_of(arguments))
 
 
 def permit_query(connection: Connection, ids: Ids) -> None:
-    """Raise `Forbidden` unless what the path names belongs to the caller."""
-    identity, grants = caller().identity, g.grants
-    if any(not grant.targets_for(identity) for grant in grants):
-        return
-    _require(grants, identity, ids, Asking(connection))
+    """Raise `Forbidden` unless what is named belongs to the caller, as the log has it."""
+    if not _hangs_on_nothing():
+        _require(g.grants, caller().identity, ids, Asking(connection))
 
 
 def narrow(connection: Connection, ids: Ids, query: dict[str, Any]) -> dict[str, Any]:
@@ -375,6 +370,12 @@ def sees_secrets() -> bool:
     """Whether the caller, who may see the ticket, may also come in on it, or hand it out."""
     identity = caller().identity
     return identity.role == ATTENDEE or (identity.role == SERVICE and identity.subject_id is None)
+
+
+def _hangs_on_nothing() -> bool:
+    """Whether one of the caller's grants holds whatever they name."""
+    identity = caller().identity
+    return any(not grant.targets_for(identity) for grant in g.grants)
 
 
 def _refuse(reason: str) -> NoReturn:

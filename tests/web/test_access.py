@@ -496,3 +496,12 @@ def test_an_export_tells_nothing_of_others(anybody: BoxOffice, office: BoxOffice
     (hers,) = ada.get(f"/api/v1/customers/{tokens['account']['subject_id']}/export")["tickets"]
     assert hers["history"][-1]["who"] == f"attendee:{tokens['account']['id']}"
     assert hers["history"][-1]["metadata"]["ip"] == "127.0.0.1"
+
+
+def test_a_key_that_was_just_seen_is_no_credential_of_another_scheme(
+    anybody: BoxOffice, office: BoxOffice
+):
+    secret = _key(office)
+    assert status_of(anybody, secret, "/stats") == 200
+    headers = {"Authorization": f"Digest {secret}"}
+    assert anybody.send("GET", "/stats", headers=headers).status_code == 401
