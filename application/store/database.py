@@ -161,6 +161,42 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def holding(engine: Engine) -> Iterator[Connection]:
+    """A connection whose transaction is begun and ended by statements of ours, sent together with
+    others: each round trip spared is one in which nobody else waits for the lock.
+
+    Whoever asks ends the transaction on PostgreSQL; what is raised in the block undoes it. SQLite,
+    which knows no round trips, has a transaction that is going to write.
+    """
+    if not is_postgres(engine):
+        with writing(engine) as connection:
+            yield connection
+        return
+    with committing_by_itself(engine).connect() as connection:
+        try:
+            yield connection
+        except BaseException:
+            connection.invalidate()  # which rolls back
+            raise
+
+
+@lru_cache(maxsize=8)
+def committing_by_itself(engine: Engine) -> Engine:
+    """The same database, on connections of its own: to change a connection's mode and back takes
+    a round trip."""
+    own = create_engine(
+        engine.url,
+        pool=engine.pool.recreate(),
+        isolation_level="AUTOCOMMIT",
+        execution_options=engine.get_execution_options(),
+        hide_parameters=True,
+    )
+    event.listen(own, "handle_error", _say_less)
+    event.listen(engine, "engine_disposed", lambda _: own.dispose())
+    return own
+
+
+@contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads: all of it as it was at its first query, whatever others
     commit meanwhile, and in nobody's way."""

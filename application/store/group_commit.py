@@ -20,15 +20,15 @@ from prometheus_client import Counter, Histogram
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from application.store import answers, log
+from application.store import answers, log, transactions
 from application.store.answers import StoredAnswer
 from application.store.batch import Batch, IdentityMap
+from application.store.database import holding
 from application.store.log import Head
 from application.store.mapper import to_fact
 from application.store.sealing import Keys
 from application.store.signals import LOG, Signals
 from application.store.snapshots import keep_snapshots, load_streams
-from application.store.transactions import batch_begun, commit
 from application.store.work import Answer, Command, Key, Work
 from application.store.writes import writes_to
 from domain.errors import AlreadyExists, DomainError, Forbidden, IdempotencyKeyReused
@@ -234,9 +234,10 @@ class Executor:
     def _attempt(self, commands: list[Command]) -> list[Outcome]:
         self._committing = False
         keys = [key for command in commands for key in command.keys]
-        self._load_ahead(commands)
         known = self._known.position if self._known else 0
-        with batch_begun(self._engine, keys, known) as (connection, head, digest, kept):
+        with holding(self._engine) as connection:
+            self._load_ahead(connection, commands)
+            head, digest, kept = transactions.begin(connection, keys, known)
             self._take_latecomers(commands)
             self._catch_up(connection, head, digest)
             batch = Batch(self._aggregates, connection)
@@ -251,7 +252,7 @@ class Executor:
                     self._signals.announce(writes, LOG)
                 answers.keep(writes, _to_keep(fresh, first, end.position), keys_of_customers)
                 self._committing = True
-                commit(writes)
+                transactions.commit(writes)
         BATCHES.inc()
         self._known = end
         while len(self._aggregates) > CACHED_AGGREGATES:
@@ -260,7 +261,7 @@ class Executor:
             self._signals.ring(LOG)
         return [item.durable(first, end.position) for item in decided]
 
-    def _load_ahead(self, commands: list[Command]) -> None:
+    def _load_ahead(self, connection: Connection, commands: list[Command]) -> None:
         """Load what these commands name before the log is locked, so that nobody else waits for
         it. What is appended meanwhile is caught up with under the lock."""
         if self._known is None:
@@ -268,8 +269,7 @@ class Executor:
         named = {stream_id for command in commands for stream_id in command.ids()}
         missing = [stream_id for stream_id in named if stream_id not in self._aggregates]
         if missing:
-            with self._engine.connect() as connection:
-                self._aggregates.update(load_streams(connection, missing))
+            self._aggregates.update(load_streams(connection, missing))
 
     def _decide_all(
         self, batch: Batch, commands: list[Command], kept: answers.Kept

@@ -59,6 +59,7 @@ class Entry(NamedTuple):
     hash: bytes = GENESIS
 
 
+COLUMNS = Entry._fields[:-1]
 _HASHED = Entry._fields.index("hash")
 """So many columns stand before the hash."""
 _PAYLOAD = Entry._fields.index("payload")
@@ -167,7 +168,7 @@ def read(
     topics: Sequence[str] = (),
 ) -> list[Entry]:
     """Entries with `after < position <= until`, in order, at most `limit`."""
-    query = _ENTRIES.where(events.c.position > after).order_by(events.c.position).limit(limit)
+    query = ENTRIES.where(events.c.position > after).order_by(events.c.position).limit(limit)
     if until is not None:
         query = query.where(events.c.position <= until)
     if topics:
@@ -177,7 +178,7 @@ def read(
 
 def read_at(connection: Connection, positions: Sequence[int]) -> list[Entry]:
     """The entries at these positions, in order."""
-    query = _ENTRIES.where(events.c.position.in_(positions)).order_by(events.c.position)
+    query = ENTRIES.where(events.c.position.in_(positions)).order_by(events.c.position)
     return _entries(connection, query)
 
 
@@ -192,7 +193,7 @@ def read_stream(
 ) -> list[Entry]:
     """Entries of one stream with `after < version <= until`, by version."""
     version = events.c.version
-    query = _ENTRIES.where(events.c.stream_id == stream_id)
+    query = ENTRIES.where(events.c.stream_id == stream_id)
     query = query.order_by(version.desc() if descending else version).limit(limit)
     if after is not None:
         query = query.where(version > after)
@@ -214,15 +215,20 @@ def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> Iter
 
     Each condition is looked up by itself, so that each can use an index of its own.
     """
-    query = union_all(*(_ENTRIES.where(condition) for condition in conditions))
+    query = union_all(*(ENTRIES.where(condition) for condition in conditions))
     ordered = query.order_by(query.selected_columns.position)
     for some in connection.execute(ordered).partitions(OPENED_TOGETHER):
         yield from open_entries(connection, [Entry(*row) for row in some])
 
 
+def opened(connection: Connection, entries: list[Entry]) -> list[Entry]:
+    """The same with the personal data in them opened."""
+    return open_entries(connection, entries)
+
+
 def _entries(connection: Connection, query: Any) -> list[Entry]:
     """What the query finds, with the personal data in it opened."""
-    return open_entries(connection, [Entry(*row) for row in connection.execute(query).all()])
+    return opened(connection, [Entry(*row) for row in connection.execute(query).all()])
 
 
 def _veiled(payload: str) -> str:
@@ -244,9 +250,10 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 _HEAD_SQL = "SELECT position, hash FROM log_head"
-_ENTRIES = select(*(events.c[name] for name in Entry._fields[:-1]))
+ENTRIES = select(*(events.c[name] for name in COLUMNS))
+"""All events, as the columns of an `Entry`."""
 _STREAMS = (
-    _ENTRIES.add_columns(WRAPPED_KEY)
+    ENTRIES.add_columns(WRAPPED_KEY)
     .where(events.c.stream_id.in_(bindparam("ids", expanding=True)))
     .order_by(events.c.stream_id, events.c.version)
 )

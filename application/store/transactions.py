@@ -4,14 +4,13 @@ After each the leader of a batch waits for the interpreter, behind the threads t
 or write answers; in a rush that takes longer than the database does.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from application.store import answers, log
-from application.store.database import is_postgres, writing
+from application.store.database import is_postgres
 from application.store.log import Head
 from application.store.postgres_text import array_text
 from application.store.work import Key
@@ -25,41 +24,24 @@ class Begun(NamedTuple):
     a log that was restored, or has failed over to a server that lacks the end, has another.
     """
 
-    connection: Connection
     head: Head
     known: bytes | None
     kept: answers.Kept
 
 
-@contextmanager
-def batch_begun(engine: Engine, keys: Sequence[Key], known: int) -> Iterator[Begun]:
-    """A transaction that holds the head of the log, and the answers kept under these keys.
-
-    The block ends with `commit`; if it raises, nothing has happened, unless it was `commit` that
-    raised.
-    """
-    if not is_postgres(engine):
-        with writing(engine) as connection:
-            head = log.lock_head(connection)
-            digest = log.hash_at(connection, known)
-            yield Begun(connection, head, digest, answers.find(connection, keys))
-        return
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        try:
-            yield begin(connection, keys, known)
-        except BaseException:
-            connection.invalidate()  # which rolls back
-            raise
-
-
 def begin(connection: Connection, keys: Sequence[Key], known: int) -> Begun:
-    """Begin by locking the head, on a PostgreSQL connection that commits by itself."""
+    """Begin by locking the head; `connection` is one from `holding`.
+
+    To end it, `commit`; if it raises, nothing has happened, unless it was `commit` that raised.
+    """
+    if not is_postgres(connection):
+        head = log.lock_head(connection)
+        return Begun(head, log.hash_at(connection, known), answers.find(connection, keys))
     wanted = array_text([key.id for key in keys])
     rows = connection.exec_driver_sql(_BEGIN_SQL, (known, wanted)).all()
     head = Head(rows[0].position, bytes(rows[0].hash))
     digest = None if rows[0].known is None else bytes(rows[0].known)
-    kept = answers.unexpired(connection, [row for row in rows if row.id])
-    return Begun(connection, head, digest, kept)
+    return Begun(head, digest, answers.unexpired(connection, [row for row in rows if row.id]))
 
 
 def commit(writes: Writes) -> None:

@@ -12,19 +12,23 @@ from collections.abc import Sequence
 
 import structlog
 from prometheus_client import Counter, Gauge
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from application.composition import Turnstile
 from application.store import log
-from application.store.database import writing
+from application.store.database import holding, writing
 from application.store.signals import LOG, READ_MODELS
-from application.store.writes import writes_to
+from application.store.transactions import commit
+from application.store.writes import Writes, writes_to
+from domain.aggregate import Fact
 from domain.ids import uuid7
-from projections.engine import leases
+from projections.engine import leases, stepping
 from projections.engine.applying import Target
-from projections.engine.positions import ensure_tracked, lock_positions, move
+from projections.engine.positions import Standing, ensure_tracked, move
 from projections.engine.read_model import ReadModel
 from projections.engine.reading import Reading
+from projections.engine.stepping import Step
 from projections.registry import READ_MODELS as ALL
 
 BATCH = 5_000
@@ -60,6 +64,8 @@ class Projector:
         self._held: tuple[ReadModel, ...] = ()
         self._renewed = 0.0
         self._caught_up = False
+        self._topics = sorted(set().union(*(model.topics for model in models)))
+        self._stood: tuple[list[str], Standing] | None = None
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid7().hex[-8:]}"
 
     def catch_up(self) -> int:
@@ -110,32 +116,51 @@ class Projector:
             return 0
 
     def _advance(self, models: Sequence[ReadModel]) -> int:
-        with writing(self._turnstile.engine) as connection:
-            at = lock_positions(connection, [model.name for model in models])
-            start = min(standing.position for standing in at.values())
-            ahead = [item.position for item in at.values() if item.position > start]
-            head = log.read_head(connection)
-            end = min([head, start + BATCH, *ahead])
-            if end <= start:
+        with holding(self._turnstile.engine) as connection, writes_to(connection) as writes:
+            step = self._begin(connection, [model.name for model in models])
+            start, end = step.stretch(BATCH)
+            group = [model for model in models if step.at[model.name].position == start]
+            if end == start:
+                commit(writes)
                 return 0
-            group = [model for model in models if at[model.name].position == start]
-            facts = self._reading.read(connection, group, start, end, then_to=min([head, *ahead]))
-            targets = [self._targets[model.name] for model in group]
-            with writes_to(connection) as writes:
-                for target in targets:
-                    target.stands_at(at[target.name])
-                    if len(models) > 1:
-                        target.take_together(writes, facts)
-                    else:
-                        target.take(connection, facts)
-                standing = move(writes, [model.name for model in group], end)
-                self._turnstile.signals.announce(writes, READ_MODELS)
-        for target in targets:
-            target.moved_to(standing)
+            facts = step.facts
+            if facts is None:
+                facts = self._reading.read(connection, group, start, end, then_to=step.goal)
+            standing = self._take(writes, step, group, facts, end)
+            commit(writes)
+        for model in group:
+            self._targets[model.name].moved_to(standing)
         self._turnstile.signals.ring(READ_MODELS)
-        self._caught_up = end == head
+        self._caught_up = end == step.head
+        if self._caught_up and len(group) == len(models):
+            self._stood = ([model.name for model in models], standing)
         _count(group, len(facts), end)
         return end - start
+
+    def _begin(self, connection: Connection, names: list[str]) -> Step:
+        stood, self._stood = self._stood, None
+        if stood is None or stood[0] != names:
+            return stepping.begin(connection, names)
+        return stepping.go_on(connection, names, stood[1], self._topics, BATCH)
+
+    def _take(
+        self,
+        writes: Writes,
+        step: Step,
+        group: Sequence[ReadModel],
+        facts: Sequence[Fact],
+        end: int,
+    ) -> Standing:
+        for model in group:
+            target = self._targets[model.name]
+            target.stands_at(step.at[model.name])
+            if len(step.at) > 1:
+                target.take_together(writes, facts)
+            else:
+                target.take(writes.connection, facts)
+        standing = move(writes, [model.name for model in group], end)
+        self._turnstile.signals.announce(writes, READ_MODELS)
+        return standing
 
     def _renew(self) -> bool:
         """Renew or take leases now and then; whether we hold any."""

@@ -66,7 +66,7 @@ def from_a_sequence(connection: Connection, keys: Sequence[Key], known: int) -> 
     taken = connection.execute(text("SELECT nextval('turns') - 1")).scalar_one()
     digest = bytes(connection.execute(text("SELECT hash FROM log_head")).scalar_one())
     at = log.hash_at(connection, known)
-    return Begun(connection, Head(taken, digest), at, answers.find(connection, keys))
+    return Begun(Head(taken, digest), at, answers.find(connection, keys))
 
 
 def overtaken(url: str, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> Faults:

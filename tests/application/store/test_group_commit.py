@@ -109,7 +109,7 @@ def test_an_answer_is_given_after_the_commit(desk: Desk):
             assert may_commit.wait(30)
 
     moment = "commit" if desk.engine.name == "sqlite" else "before_cursor_execute"
-    engine_event.listen(desk.engine, moment, hold_back, named=False)
+    engine_event.listen(desk.batching, moment, hold_back, named=False)
     with ThreadPoolExecutor(1) as threads:
         placing_one = threads.submit(desk.place)
         assert committing.wait(30)

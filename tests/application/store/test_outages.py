@@ -73,7 +73,10 @@ def test_a_session_killed_at_the_commit_leaves_the_outcome_open(
 ):
     desk = postgres_desk
     before = desk.position()
-    with once_at(desk.engine, "COMMIT", killed_by(operator)), pytest.raises(StoreUnavailable):
+    with (
+        once_at(desk.batching, "COMMIT", killed_by(operator)),
+        pytest.raises(StoreUnavailable),
+    ):
         desk.place(KEY)
     assert desk.position() == before
     assert not desk.place(KEY).replayed
@@ -83,7 +86,7 @@ def test_a_session_killed_at_the_commit_leaves_the_outcome_open(
 def test_a_batch_killed_at_the_commit_fails_as_a_whole_and_the_next_goes_on(
     postgres_desk: Desk, operator: Engine
 ):
-    with once_at(postgres_desk.engine, "COMMIT", killed_by(operator)):
+    with once_at(postgres_desk.batching, "COMMIT", killed_by(operator)):
         outcomes = postgres_desk.do_all(*(placing() for _ in range(3)))
     assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 3
     postgres_desk.place()
@@ -99,10 +102,11 @@ def lose_the_answer(connection: Connection, _: Any, statement: str, *__: Any) ->
 
 def test_a_commit_whose_answer_was_lost_is_found_out_with_the_same_key(postgres_desk: Desk):
     desk = postgres_desk
-    event.listen(desk.engine, "after_cursor_execute", lose_the_answer)
+    batching = desk.batching
+    event.listen(batching, "after_cursor_execute", lose_the_answer)
     with pytest.raises(StoreUnavailable):
         desk.place(KEY)
-    assert not event.contains(desk.engine, "after_cursor_execute", lose_the_answer)
+    assert not event.contains(batching, "after_cursor_execute", lose_the_answer)
     assert desk.place(KEY).replayed
     desk.place()
     assert desk.stored(FESTIVAL).committed == 2
@@ -114,13 +118,13 @@ def test_an_idle_connection_that_was_ended_does_not_fail_the_next_command(
     postgres_desk.place()
     assert terminate(operator, "state = 'idle'") >= 1
     assert postgres_desk.place().body["status"] == "placed"
-    assert postgres_desk.stored(FESTIVAL).committed == 2
+    assert Desk(operator).stored(FESTIVAL).committed == 2
 
 
 def test_a_session_killed_before_the_commit_is_replaced_and_the_batch_decided_again(
     postgres_desk: Desk, operator: Engine
 ):
-    with once_at(postgres_desk.engine, "FROM events", killed_by(operator)):
+    with once_at(postgres_desk.batching, "FROM events", killed_by(operator)):
         outcomes = postgres_desk.do_all(placing(KEY), placing())
     assert not any(isinstance(outcome, Exception) for outcome in outcomes)
     assert postgres_desk.topics()["Order.Placed"] == 2
