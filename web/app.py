@@ -7,6 +7,7 @@ from flask import Flask, Response, g
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from application import tracing
+from application.access.identity import Unauthorized
 from application.composition import Turnstile
 from application.settings import Settings
 from web import (
@@ -15,6 +16,7 @@ from web import (
     headers,
     limits,
     metering,
+    once,
     openapi,
     permissions,
     problems,
@@ -59,7 +61,13 @@ class App(Flask):
         g.limited = limits.is_limited()
         if g.limited:
             super().preprocess_request()
-        permissions.admit()
+        try:
+            permissions.admit()
+        except Unauthorized:
+            kept = once.kept_for_who_left()
+            if kept is None:
+                raise
+            return kept
         return None
 
     def process_response(self, response: Response) -> Response:

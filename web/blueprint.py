@@ -1,6 +1,6 @@
 """Blueprints whose decorators read, validate and document a route in one line each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from functools import wraps
 from http import HTTPStatus
@@ -11,6 +11,7 @@ from flask import Response
 from marshmallow import Schema
 from sqlalchemy import Connection
 
+from web.once import once
 from web.parsing import load_body, load_query
 from web.permissions import narrow
 
@@ -49,6 +50,7 @@ _QUERY_PROBLEMS = {
     503: "SERVICE_UNAVAILABLE",
 }
 _COMMAND_PARAMETERS = ("REQUEST_ID", "IDEMPOTENCY_KEY", "IF_VERSION")
+_JOB_PARAMETERS = ("REQUEST_ID", "IDEMPOTENCY_KEY")
 _QUERY_PARAMETERS = ("REQUEST_ID", "SEEN_POSITION")
 
 
@@ -83,17 +85,21 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def asks_for_job(self, rule: str) -> Callable[[V], V]:
         """A job for the workers, which is asked for by a POST at that path."""
         problems = {400, 401, 403, 404, 413, 415, 422, 429, 503}
-        named = {status: HTTPStatus(status).name for status in problems}
-        return self._route(rule, "POST", ("REQUEST_ID", "IDEMPOTENCY_KEY"), named)
+        return self._route(rule, "POST", _JOB_PARAMETERS, _named(problems))
+
+    def once(self, rule: str, *problems: int) -> Callable[[Callable[..., Any]], View]:
+        """A change of accounts, sessions or keys, which the view prepares for a POST at that path
+        and `web.once` makes."""
+        route = self._route(rule, "POST", _JOB_PARAMETERS, _named({401, 409, 429, *problems}))
+        return lambda view: route(once(view))
 
     def plain(self, rule: str, method: str = "GET", *problems: int) -> Callable[[V], V]:
-        """What is neither command nor query: about the process, or for the workers.
+        """What is neither command nor query, such as what is about the process.
 
         Credentials are looked at wherever they are sent, and whoever has none is kept from
         asking too much: 401 and 429 are among its problems.
         """
-        named = {status: HTTPStatus(status).name for status in {401, 429, *problems}}
-        return self._route(rule, method, ("REQUEST_ID",), named)
+        return self._route(rule, method, ("REQUEST_ID",), _named({401, 429, *problems}))
 
     def takes(
         self, schema: type[Schema], example: Any = None
@@ -165,6 +171,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             return view
 
         return decorator
+
+
+def _named(problems: Iterable[int]) -> dict[int, str]:
+    return {status: HTTPStatus(status).name for status in problems}
 
 
 def _document(view: Any, parameters: Sequence[str], problems: dict[int, str]) -> None:

@@ -1,31 +1,26 @@
 """From a request to a command, and from its answer to a response."""
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
-from flask import Response, g, request
+from flask import Response, request
 
 from application.store.work import Answer, Command, Key
 from domain.errors import Stale
 from web.caller import caller
 from web.current import turnstile
 from web.encoding import JSON, JSONResponse, encode
+from web.idempotency import idempotency_key
 from web.permissions import permit_before, permit_command
 from web.problems import REPLAYED, BadRequest
-
-KEEP_ANSWERS = timedelta(hours=24)
 
 UseCase = Callable[..., Any]
 Present = Callable[[Any], dict[str, Any]]
 
-_key_form = re.compile(r"[\x20-\x7e]{1,255}").fullmatch
 _etag_form = re.compile(r'\s*(?:W/)?"(\d{1,9})"\s*').fullmatch
-_canonical = msgspec.json.Encoder(order="deterministic").encode
 
 
 def create(use_case: UseCase, present: Present, makes: UUID, **arguments: Any) -> Response:
@@ -111,20 +106,3 @@ def _expected_version(if_match: str, target: UUID | None) -> int | None:
     if named is None:
         raise BadRequest('If-Match is the ETag of an earlier answer, like "7", or *.')
     return int(named[1])
-
-
-def idempotency_key() -> Key | None:
-    """The key of the request, which belongs to its caller, method and path; None without one."""
-    given = request.environ.get("HTTP_IDEMPOTENCY_KEY")
-    if given is None:
-        return None
-    if not _key_form(given):
-        raise BadRequest("Idempotency-Key has 1 to 255 ASCII characters.")
-    method, path = request.method, request.path
-    digest = hashlib.sha256(f"{method} {path}\n".encode() + _canonical(g.get("body", {})))
-    return Key(
-        scope=f"{caller().actor} {method} {path}",
-        key=given,
-        fingerprint=digest.hexdigest(),
-        expires_at=datetime.now(UTC) + KEEP_ANSWERS,
-    )

@@ -28,8 +28,14 @@ DESCRIPTION = """
 The ledger of a box office. Commands are appended to one log; everything else is computed from it.
 
 **Commands** answer with `id`, `version` and `position`, the header `Turnstile-Position` and an
-`ETag`. Send that tag as `If-Match` to act only on the version you saw, and an `Idempotency-Key`
-to be able to ask again: the same key and body get the stored answer.
+`ETag`. Send that tag as `If-Match` to act only on the version you saw.
+
+**Asking again** is safe with an `Idempotency-Key`, on every `POST` and `PATCH`: for 24 hours the
+same key and body get the stored answer, with `Idempotent-Replayed: true`, and the same key with
+another body is refused with 422. A key belongs to its caller, method and path. Of accounts,
+sessions and API keys (`/auth/…`, `/accounts`, `/api-keys`) only what took effect is stored, sealed;
+a refusal is decided anew. Where nobody need be logged in (registration, log-in, refresh), a key
+belongs to the body that it comes with, so another body is another request.
 
 **Queries** are answered from read models, which follow the log within milliseconds. Send a
 command's `Turnstile-Position` with a query, and it is answered from a state that has seen it.
@@ -46,7 +52,7 @@ and `next`, which is the `after` of the next page.
 PARAMETERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "IDEMPOTENCY_KEY": (
         "Idempotency-Key",
-        "Makes the command safe to repeat for 24 hours.",
+        "Makes the request safe to repeat for 24 hours: see *Asking again*.",
         {"type": "string", "pattern": "^[ -~]{1,255}$"},
     ),
     "IF_VERSION": (

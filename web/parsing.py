@@ -14,15 +14,21 @@ _decode = msgspec.json.Decoder().decode
 
 
 def load_body(schema: Schema) -> dict[str, Any]:
-    """The JSON body as `schema` reads it; no body stands for an empty object.
+    """The JSON body as `schema` reads it; raises `InvalidFields` for what does not fit."""
+    return _load(schema, json_body(), 422)
 
-    Raises `BadRequest` for what is not JSON and `InvalidFields` for what does not fit.
+
+def json_body() -> dict[str, Any]:
+    """The JSON body as it was sent, which is read once; no body stands for an empty object.
+
+    Raises `BadRequest` for what is not JSON and `InvalidFields` for what is no object.
     """
-    body = _read_body()
-    if type(body) is not dict:
-        raise InvalidFields({"_schema": ["The body is a JSON object."]})
-    g.body = body
-    return _load(schema, body, 422)
+    if "body" not in g:
+        body = _read_body()
+        if type(body) is not dict:
+            raise InvalidFields({"_schema": ["The body is a JSON object."]})
+        g.body = body
+    return g.body  # type: ignore[no-any-return]
 
 
 def load_query(schema: Schema, error_status: int = 422) -> dict[str, Any]:

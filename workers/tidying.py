@@ -5,7 +5,7 @@ import threading
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from application.access import sessions
+from application.access import answers, sessions
 from application.composition import Turnstile
 from application.store.answers import forget_expired
 from application.store.database import truncate_wal, writing
@@ -37,7 +37,7 @@ def tidy(turnstile: Turnstile) -> None:
     are long gone."""
     with writing(turnstile.engine) as connection:
         forgotten = {
-            "answers": forget_expired(connection),
+            "answers": forget_expired(connection) + answers.forget_expired(connection),
             "sessions": sessions.forget_expired(connection),
         }
     if any(forgotten.values()):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
@@ -43,12 +43,26 @@ def normal(email: str) -> str:
     return email.strip().casefold()
 
 
+class Prepared(NamedTuple):
+    """An account, and the hash of the password that it is to have."""
+
+    account: Account
+    password_hash: str
+
+
 def create(
     access: Access, email: str, password: str, role: str, subject_id: UUID | None = None
 ) -> Account:
-    """A new account; an organizer without `subject_id` becomes a new organizer.
+    """A new account; raises what `prepare` and `add` raise."""
+    new = prepare(email, password, role, subject_id)
+    with access.changing() as connection:
+        return add(connection, new)
 
-    Raises `EmailTaken`, `WeakPassword`, and `Invalid` for an attendee who is no customer.
+
+def prepare(email: str, password: str, role: str, subject_id: UUID | None = None) -> Prepared:
+    """What takes long of a new account; an organizer without `subject_id` becomes a new organizer.
+
+    Raises `WeakPassword`, and `Invalid` for an attendee without a customer.
     """
     if role not in OF_PEOPLE:
         raise Invalid(f"A role is one of {', '.join(OF_PEOPLE)}.")
@@ -63,14 +77,19 @@ def create(
         disabled=False,
         created_at=datetime.now(UTC),
     )
-    hashed = passwords.hash_of(password)
-    with access.changing() as connection:
-        if role == ATTENDEE:
-            _require_customer(connection, account.subject_id)
-        try:
-            connection.execute(insert(accounts).values(**vars(account), password_hash=hashed))
-        except IntegrityError:
-            raise EmailTaken from None
+    return Prepared(account, passwords.hash_of(password))
+
+
+def add(connection: Connection, new: Prepared) -> Account:
+    """Let there be the account; raises `EmailTaken`, and `Invalid` for an attendee who is no
+    customer."""
+    account, hashed = new
+    if account.role == ATTENDEE:
+        _require_customer(connection, account.subject_id)
+    try:
+        connection.execute(insert(accounts).values(**vars(account), password_hash=hashed))
+    except IntegrityError:
+        raise EmailTaken from None
     return account
 
 
@@ -93,18 +112,23 @@ def log_in(access: Access, email: str, password: str) -> tuple[Account, str]:
     return _account(row), row.password_hash
 
 
-def change_password(access: Access, account_id: UUID, current: str, new: str) -> Account:
-    """Give the account another password, and end all its sessions; raises `Unauthorized`."""
+def prepare_password(access: Access, account_id: UUID, current: str, new: str) -> Prepared:
+    """What takes long of giving the account another password; raises `Unauthorized` for a wrong
+    one, and `WeakPassword`."""
     row = _row(access, accounts.c.id == account_id)
     if row is None or not passwords.is_right(current, row.password_hash):
         raise Unauthorized("The current password is wrong.")
     passwords.require_strong(new, row.email)
-    hashed = passwords.hash_of(new)
-    with access.changing() as connection:
-        mine = accounts.c.id == account_id
-        connection.execute(update(accounts).where(mine).values(password_hash=hashed))
-        connection.execute(delete(sessions).where(sessions.c.account_id == account_id))
-    return _account(row)
+    return Prepared(_account(row), passwords.hash_of(new))
+
+
+def set_password(connection: Connection, changed: Prepared) -> Account:
+    """Give the account that password, and end all its sessions."""
+    account, hashed = changed
+    mine = accounts.c.id == account.id
+    connection.execute(update(accounts).where(mine).values(password_hash=hashed))
+    connection.execute(delete(sessions).where(sessions.c.account_id == account.id))
+    return account
 
 
 def disable(connection: Connection, account_id: UUID, disabled: bool = True) -> Account:

@@ -1,6 +1,16 @@
 """Accounts, sessions and keys. They are no part of the log: what is secret must be forgotten."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, LargeBinary, Table, Text, Uuid
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
 
 from application.store.tables import UTCDateTime, metadata
 
@@ -44,4 +54,17 @@ api_keys = Table(
     Column("expires_at", UTCDateTime),
     Column("revoked_at", UTCDateTime),
     Index("ix_api_keys_subject_id", "subject_id", "id"),
+)
+
+access_answers = Table(
+    "access_answers",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("account_id", Uuid, ForeignKey("accounts.id", ondelete="CASCADE")),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Index("ix_access_answers_account_id", "account_id"),
+    Index("ix_access_answers_expires_at", "expires_at"),
 )

@@ -70,9 +70,9 @@ def open_replica(url: str, vault: Vault | None = None, *, pool_size: int = POOL_
     )
 
 
-def vault_of(connection: Connection) -> Vault:
-    """What opens the personal data of the connection's database."""
-    vault: Vault = connection.get_execution_options()[VAULT]
+def vault_of(database: Connection | Engine) -> Vault:
+    """What opens the personal data of the database."""
+    vault: Vault = database.get_execution_options()[VAULT]
     return vault
 
 

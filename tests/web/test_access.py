@@ -77,7 +77,7 @@ def test_a_registration_that_broke_off_is_finished_by_the_next(
     anybody: BoxOffice, monkeypatch: pytest.MonkeyPatch
 ):
     body = registration()
-    monkeypatch.setattr("web.routes.accounts.accounts.create", _breaks)
+    monkeypatch.setattr("web.routes.accounts.accounts.add", _breaks)
     assert anybody.send("POST", "/api/v1/auth/register", json=body).status_code == 500
     monkeypatch.undo()
     before = _customers(anybody)
@@ -479,7 +479,9 @@ def test_a_log_in_does_not_outlive_a_password_that_is_changed_meanwhile(office: 
     access, address = office.turnstile.access, f"{uuid4()}@example.org"
     made = accounts.create(access, address, PASSWORD, "auditor")
     account, held_against = accounts.log_in(access, address, PASSWORD)
-    accounts.change_password(access, made.id, PASSWORD, "another horse battery")
+    changed = accounts.prepare_password(access, made.id, PASSWORD, "another horse battery")
+    with access.changing() as connection:
+        accounts.set_password(connection, changed)
     with pytest.raises(Unauthorized), access.changing() as connection:
         sessions.begin(connection, account, held_against)
 

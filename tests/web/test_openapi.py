@@ -146,6 +146,12 @@ def test_commands_and_queries_say_what_they_take_and_give(document: Any):
         assert "Turnstile-Position" in named[name]["responses"]["200"]["headers"], name
 
 
+def test_every_post_can_be_repeated_under_a_key(document: Any):
+    for name, operation in operations(document).items():
+        takes = "Idempotency-Key" in _parameters(document, operation)
+        assert takes == name.startswith(("POST", "PATCH")), name
+
+
 def test_errors_are_problem_documents(document: Any):
     responses = document["components"]["responses"]
     assert {"CONFLICT", "UNPROCESSABLE_ENTITY", "DEFAULT_ERROR"} <= set(responses)

@@ -1,11 +1,10 @@
 """Accounts of people: register, log in and out, refresh tokens; and accounts that admins make."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from flask import Response, g
 from sqlalchemy import Connection, select
 
 from application.access import accounts, sessions
@@ -14,16 +13,17 @@ from application.access.identity import ATTENDEE, Unauthorized
 from application.access.tables import accounts as accounts_table
 from application.customers import register_customer
 from application.store import answers
-from application.store.database import writing
 from application.store.work import Command, Key
 from domain.customer import Profile
+from domain.errors import DomainError
 from domain.ids import derived_id, uuid7
 from projections.paging import page
 from web.blueprint import Blueprint
 from web.caller import caller, credential
 from web.current import turnstile
-from web.encoding import encode, json_response
+from web.idempotency import access_fingerprint, access_key
 from web.limits import counting_wrong_passwords
+from web.once import Change, Outcome
 from web.reading import reads_primary
 from web.schemas.access import (
     AccountInfo,
@@ -49,71 +49,82 @@ FINISH_WITHIN = timedelta(minutes=10)
 PROBLEMS = (400, 401, 413, 415, 422, 429, 503)
 
 
-@blueprint.plain("/auth/register", "POST", *PROBLEMS, 409)
+@blueprint.once("/auth/register", *PROBLEMS, 409)
 @blueprint.takes(Registration, example={**LOG_IN, "name": "Ada Lovelace", "country": "GB"})
 @blueprint.answers(201, Tokens)
-def register_account(body: dict[str, Any]) -> Response:
+def register_account(body: dict[str, Any]) -> Change:
     """Become a customer with an account, and log in"""
     address, password = body["email"], body.pop("password")
     accounts.require_acceptable(turnstile().access, address, password)
     # Should the account not come about, the next attempt finds the same customer by this key.
     name = str(derived_id("registration", accounts.normal(address)))
     expires_at = datetime.now(UTC) + FINISH_WITHIN
-    key = Key("registration", name, sha256(encode(g.body)).hexdigest(), expires_at)
+    key = Key("registration", name, access_fingerprint(), expires_at)
     customer_id = _register(Profile(**body), key)
-    made = accounts.create(turnstile().access, address, password, ATTENDEE, customer_id)
-    with writing(turnstile().engine) as connection:
+    new = accounts.prepare(address, password, ATTENDEE, customer_id)
+
+    def change(connection: Connection) -> Outcome:
+        account = accounts.add(connection, new)
         answers.forget(connection, key)
-    return json_response(_begin_session(made), 201)
+        return _logged_in(connection, account, status=201)
+
+    return change
 
 
-@blueprint.plain("/auth/login", "POST", *PROBLEMS)
+@blueprint.once("/auth/login", *PROBLEMS)
 @blueprint.takes(LogIn, example=LOG_IN)
 @blueprint.answers(200, Tokens)
-def log_in(body: dict[str, Any]) -> Response:
+def log_in(body: dict[str, Any]) -> Change:
     """Log in with e-mail address and password"""
     with counting_wrong_passwords(body["email"]):
         account, stored = accounts.log_in(turnstile().access, **body)
-    return json_response(_begin_session(account, stored))
+    return lambda connection: _logged_in(connection, account, stored)
 
 
-@blueprint.plain("/auth/refresh", "POST", *PROBLEMS)
+@blueprint.once("/auth/refresh", *PROBLEMS)
 @blueprint.takes(Refresh)
 @blueprint.answers(200, Tokens)
-def refresh_tokens(body: dict[str, Any]) -> Response:
+def refresh_tokens(body: dict[str, Any]) -> Change:
     """Exchange a refresh token, which is good once, for new tokens"""
     session_id, refresh_id = refresh_ids(body["refresh_token"])
-    with turnstile().access.changing() as connection:
+
+    def change(connection: Connection) -> Outcome | DomainError:
         renewed = sessions.go_on(connection, session_id, refresh_id)
-    if renewed is None:
-        raise Unauthorized("The refresh token was used before, or its session has ended.")
-    account, next_id = renewed
-    return json_response(tokens(account, session_id, next_id))
+        if renewed is None:
+            return Unauthorized("The refresh token was used before, or its session has ended.")
+        account, next_id = renewed
+        return Outcome(tokens(account, session_id, next_id), account_id=account.id)
+
+    return change
 
 
-@blueprint.plain("/auth/logout", "POST", *PROBLEMS, 403)
+@blueprint.once("/auth/logout", *PROBLEMS, 403)
 @blueprint.takes(Nothing)
 @blueprint.answers(204)
-def log_out(body: dict[str, Any]) -> Response:
+def log_out(body: dict[str, Any]) -> Change:
     """End the session: its tokens are good no more"""
-    with turnstile().access.changing() as connection:
-        sessions.end(connection, session_of_access(credential() or ""))
-    return Response(status=204)
+    session_id = session_of_access(credential() or "")
+
+    def change(connection: Connection) -> Outcome:
+        sessions.end(connection, session_id)
+        return Outcome(status=204)
+
+    return change
 
 
-@blueprint.plain("/auth/password", "POST", *PROBLEMS, 403)
+@blueprint.once("/auth/password", *PROBLEMS, 403)
 @blueprint.takes(PasswordChange)
 @blueprint.answers(200, Tokens)
-def change_password(body: dict[str, Any]) -> Response:
+def change_password(body: dict[str, Any]) -> Change:
     """Change the password: all sessions end, and a new one begins"""
     own_id = caller().identity.id
     if own_id is None:
         raise Unauthorized
     with counting_wrong_passwords(str(own_id)):
-        changed = accounts.change_password(
+        changed = accounts.prepare_password(
             turnstile().access, own_id, body["current_password"], body["new_password"]
         )
-    return json_response(_begin_session(changed))
+    return lambda connection: _logged_in(connection, accounts.set_password(connection, changed))
 
 
 @blueprint.plain("/auth/me", "GET", 401, 403, 503)
@@ -127,12 +138,13 @@ def get_own_account(connection: Connection) -> Any:
     return accounts.get(connection, own_id)
 
 
-@blueprint.plain("/accounts", "POST", *PROBLEMS, 403, 409)
+@blueprint.once("/accounts", *PROBLEMS, 403, 409)
 @blueprint.takes(NewAccount)
 @blueprint.answers(201, AccountInfo)
-def create_account(body: dict[str, Any]) -> Response:
+def create_account(body: dict[str, Any]) -> Change:
     """Make an account for somebody else: an organizer, an auditor, an admin, or a customer"""
-    return json_response(accounts.create(turnstile().access, **body), 201)
+    new = accounts.prepare(**body)
+    return lambda connection: _shown(accounts.add(connection, new), 201)
 
 
 @blueprint.plain("/accounts", "GET", 400, 401, 403, 422, 503)
@@ -145,44 +157,46 @@ def list_accounts(connection: Connection, query: dict[str, Any]) -> Any:
     return page(connection, shown, order=(accounts_table.c.id,), **query)
 
 
-@blueprint.plain("/accounts/<uuid:account_id>/disable", "POST", *PROBLEMS, 403, 404)
+@blueprint.once("/accounts/<uuid:account_id>/disable", *PROBLEMS, 403, 404)
 @blueprint.takes(Nothing)
 @blueprint.answers(200, AccountInfo)
-def disable_account(body: dict[str, Any], account_id: UUID) -> Response:
+def disable_account(body: dict[str, Any], account_id: UUID) -> Change:
     """Let somebody in no more; all their sessions end"""
-    return _set_disabled(account_id, True)
+    return lambda connection: _shown(accounts.disable(connection, account_id))
 
 
-@blueprint.plain("/accounts/<uuid:account_id>/enable", "POST", *PROBLEMS, 403, 404)
+@blueprint.once("/accounts/<uuid:account_id>/enable", *PROBLEMS, 403, 404)
 @blueprint.takes(Nothing)
 @blueprint.answers(200, AccountInfo)
-def enable_account(body: dict[str, Any], account_id: UUID) -> Response:
+def enable_account(body: dict[str, Any], account_id: UUID) -> Change:
     """Let somebody in again"""
-    return _set_disabled(account_id, False)
+    return lambda connection: _shown(accounts.disable(connection, account_id, False))
 
 
 def _register(profile: Profile, key: Key) -> UUID:
-    """The customer of a new account."""
-    customer_id = uuid7()
+    """The customer of a new account: one only, however often this is asked for under one key."""
+    customer_id, asked = uuid7(), access_key()
+    keys = (key,) if asked is None else (key, replace(asked, scope=f"registration {asked.scope}"))
     answer = turnstile().executor.execute(
         Command(
             register_customer,
             {"customer_id": customer_id, "profile": profile},
             caller().context(),
             lambda customer: {"id": customer.id, "version": customer.version},
-            keys=(key,),
+            keys=keys,
             makes=customer_id,
         )
     )
     return UUID(str(answer.body["id"]))
 
 
-def _begin_session(account: Account, password_hash: str | None = None) -> dict[str, Any]:
-    with turnstile().access.changing() as connection:
-        session_id, refresh_id = sessions.begin(connection, account, password_hash)
-    return tokens(account, session_id, refresh_id)
+def _logged_in(
+    connection: Connection, account: Account, password_hash: str | None = None, status: int = 200
+) -> Outcome:
+    """The tokens of a new session."""
+    begun = sessions.begin(connection, account, password_hash)
+    return Outcome(tokens(account, *begun), status, account.id)
 
 
-def _set_disabled(account_id: UUID, disabled: bool) -> Response:
-    with turnstile().access.changing() as connection:
-        return json_response(accounts.disable(connection, account_id, disabled))
+def _shown(account: Account, status: int = 200) -> Outcome:
+    return Outcome(account, status, account.id)

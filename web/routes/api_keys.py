@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from flask import Response
 from sqlalchemy import Connection, select
 
 from application.access import api_keys
@@ -15,7 +14,7 @@ from projections.paging import Item, page
 from web.blueprint import Blueprint
 from web.caller import caller
 from web.current import turnstile
-from web.encoding import json_response
+from web.once import Change, Outcome
 from web.owners import Asking
 from web.reading import reads_primary
 from web.schemas.access import KeyInfo, KeyMade, KeyPage, NewKey, PageQuery
@@ -33,18 +32,21 @@ PROBLEMS = (400, 401, 403, 404, 413, 415, 422, 429, 503)
 SHOWN = tuple(keys_table.c[name] for name in api_keys.ApiKey.__dataclass_fields__)
 
 
-@blueprint.plain("", "POST", *PROBLEMS)
+@blueprint.once("", *PROBLEMS)
 @blueprint.takes(NewKey, example=EXAMPLE)
 @blueprint.answers(201, KeyMade)
-def create_key(body: dict[str, Any]) -> Response:
+def create_key(body: dict[str, Any]) -> Change:
     """Make a key; its secret is shown this once"""
     organizer_id = _organizer_for(body.pop("organizer_id", None))
     _require_events(body["event_ids"], organizer_id)
-    with turnstile().access.changing() as connection:
+
+    def change(connection: Connection) -> Outcome:
         key, secret = api_keys.create(
             connection, created_by=caller().actor, subject_id=organizer_id, **body
         )
-    return json_response({**asdict(key), "secret": secret}, 201)
+        return Outcome({**asdict(key), "secret": secret}, 201)
+
+    return change
 
 
 @blueprint.plain("", "GET", 400, 401, 403, 422, 429, 503)
@@ -59,17 +61,20 @@ def list_keys(connection: Connection, query: dict[str, Any]) -> Any:
     return page(connection, mine, order=(keys_table.c.id,), shape=_shown, **query)
 
 
-@blueprint.plain("/<uuid:key_id>/revoke", "POST", *PROBLEMS)
+@blueprint.once("/<uuid:key_id>/revoke", *PROBLEMS)
 @blueprint.takes(Nothing)
 @blueprint.answers(200, KeyInfo)
-def revoke_key(body: dict[str, Any], key_id: UUID) -> Response:
+def revoke_key(body: dict[str, Any], key_id: UUID) -> Change:
     """Let nobody in with this key any more, for ever"""
     identity = caller().identity
-    with turnstile().access.changing() as connection:
+
+    def change(connection: Connection) -> Outcome:
         key = api_keys.get(connection, key_id)
         if identity.role == ORGANIZER and key.subject_id != identity.subject_id:
             raise NotFound(f"There is no API key {key_id}.")
-        return json_response(asdict(api_keys.revoke(connection, key_id)))
+        return Outcome(asdict(api_keys.revoke(connection, key_id)))
+
+    return change
 
 
 def _organizer_for(wanted: UUID | None) -> UUID | None:

@@ -10,9 +10,9 @@ from projections.engine.comparing import latest
 from projections.engine.parking import waiting_streams
 from projections.engine.status import status
 from web.blueprint import Blueprint
-from web.commands import idempotency_key
 from web.current import turnstile
 from web.encoding import json_response
+from web.idempotency import idempotency_key
 from web.reading import found, reads_primary
 from web.schemas.common import Nothing
 from web.schemas.log import Job, ProjectionInFull, Projections, RebuildWish

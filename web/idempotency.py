@@ -1,0 +1,77 @@
+"""Idempotency keys: whose they are, and what makes a request the same one again."""
+
+import hashlib
+import re
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from flask import request
+
+from application.store.database import vault_of
+from application.store.work import Key
+from web.caller import caller, credential
+from web.current import turnstile
+from web.parsing import json_body
+from web.problems import BadRequest
+from web.tokens import session_of_access
+
+KEEP_ANSWERS = timedelta(hours=24)
+
+ENDING_THE_SESSION = ("accounts.log_out", "accounts.change_password")
+"""Who asks for these again is let in no more, and is known by the session that they had."""
+
+_key_form = re.compile(r"[\x20-\x7e]{1,255}").fullmatch
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+def idempotency_key() -> Key | None:
+    """The key of the request, which belongs to its caller, method and path; None without one."""
+    given = _given()
+    if given is None:
+        return None
+    return _key(given, caller().actor, hashlib.sha256(_asked()).hexdigest())
+
+
+def access_key() -> Key | None:
+    """The same of a request about access, in which there may be a password.
+
+    Where nobody is known who could ask again, the key belongs to whoever asks the same: it is
+    not in the way of a stranger's.
+    """
+    given = _given()
+    if given is None:
+        return None
+    whose, fingerprint = _whose(), access_fingerprint()
+    return _key(given, whose or f"{caller().actor} {fingerprint}", fingerprint)
+
+
+def access_fingerprint() -> str:
+    """A digest of the request, which can be held against a guessed password by nobody else."""
+    return vault_of(turnstile().engine).fingerprint(_asked())
+
+
+def _whose() -> str | None:
+    if request.endpoint in ENDING_THE_SESSION:
+        return f"session:{session_of_access(credential() or '')}"
+    identity = caller().identity
+    return None if identity.id is None else identity.actor
+
+
+def _given() -> str | None:
+    given: str | None = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    if given is not None and not _key_form(given):
+        raise BadRequest("Idempotency-Key has 1 to 255 ASCII characters.")
+    return given
+
+
+def _asked() -> bytes:
+    return f"{request.method} {request.path}\n".encode() + _canonical(json_body())
+
+
+def _key(given: str, whose: str, fingerprint: str) -> Key:
+    return Key(
+        scope=f"{whose} {request.method} {request.path}",
+        key=given,
+        fingerprint=fingerprint,
+        expires_at=datetime.now(UTC) + KEEP_ANSWERS,
+    )

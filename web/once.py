@@ -1,0 +1,97 @@
+"""Changes of accounts, sessions and keys, each made once however often it is asked for.
+
+The change and the keeping of its answer are one transaction, which begins by waiting for whoever
+asks under the same idempotency key. What takes long, such as hashing a password, comes before it.
+Only what took effect is kept: a refusal has changed nothing, and is decided anew.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from flask import Response, g, request
+from sqlalchemy import Connection
+
+from application.access import answers
+from application.access.answers import Answer
+from application.store.work import Key
+from domain.errors import DomainError
+from web.current import turnstile
+from web.encoding import JSON, JSONResponse, encode
+from web.idempotency import ENDING_THE_SESSION, access_key
+from web.problems import REPLAYED
+
+
+class Outcome(NamedTuple):
+    """What a change is answered with, and the account that this tells of, if of one."""
+
+    body: Any = None
+    status: int = 200
+    account_id: UUID | None = None
+
+
+Change = Callable[[Connection], Outcome | DomainError]
+"""Makes the change in a transaction. An error that it raises leaves no trace; an error that it
+returns is reported as well, but what it has written stays."""
+
+
+def once(prepare: Callable[..., Any]) -> Callable[..., Response]:
+    """Answer with what the `Change` that the view prepares came to, now or the first time."""
+
+    @wraps(prepare)
+    def view(**ids: Any) -> Response:
+        key = access_key()
+        if key is None:
+            return _made(prepare(**ids))
+        try:
+            return _kept(key) or _made(prepare(**ids), key)
+        except DomainError:
+            # It may be what the same request has done a moment ago that refuses this one.
+            kept = _kept(key)
+            if kept is None:
+                raise
+            return kept
+
+    return view
+
+
+def kept_for_who_left() -> Response | None:
+    """The answer to who has ended the session that they show by asking the same before."""
+    if "refusal" not in g or request.endpoint not in ENDING_THE_SESSION:
+        return None
+    key = access_key()
+    return None if key is None else _kept(key)
+
+
+def _kept(key: Key) -> Response | None:
+    with turnstile().engine.connect() as connection:
+        answer = answers.find(connection, key)
+    return None if answer is None else _respond(answer, REPLAYED)
+
+
+def _made(change: Change, key: Key | None = None) -> Response:
+    with turnstile().access.changing() as connection:
+        if key is not None:
+            answers.lock(connection, key)
+            kept = answers.find(connection, key)
+            if kept is not None:
+                return _respond(kept, REPLAYED)
+        outcome = change(connection)
+        if isinstance(outcome, Outcome):
+            answer = _answer(outcome)
+            if key is not None:
+                answers.keep(connection, key, answer)
+            return _respond(answer)
+    raise outcome
+
+
+def _answer(outcome: Outcome) -> Answer:
+    body = b"" if outcome.body is None else encode(outcome.body)
+    return Answer(outcome.status, body, outcome.account_id)
+
+
+def _respond(answer: Answer, *headers: tuple[str, str]) -> Response:
+    if not answer.body:
+        return Response(status=answer.status, headers=headers)
+    return JSONResponse(answer.body, answer.status, [("Content-Type", JSON), *headers])
