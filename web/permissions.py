@@ -208,7 +208,7 @@ RULES: dict[str, Rule] = {
     "events.start_event": RUN_OWN_EVENTS,
     "events.complete_event": RUN_OWN_EVENTS,
     "events.cancel_event": RUN_OWN_EVENTS,
-    "events.list_events": ANYBODY,  # drafts are for those who make them: `sees_drafts`
+    "events.list_events": ANYBODY,  # but what was never published: `sees_drafts`
     "events.get_event": ANYBODY,
     "events.summarize_events": FOLLOW_SALES_OF_OWN_EVENTS,
     "events.list_low_capacity": FOLLOW_SALES_OF_OWN_EVENTS,
@@ -349,7 +349,8 @@ def narrow_to_own_drafts(query: dict[str, Any]) -> dict[str, Any]:
 
 
 def sees_drafts(organizer_id: UUID | None) -> bool:
-    """Whether the caller may see drafts: of that organizer, or with None of all of them."""
+    """Whether the caller may see drafts, also those called off before they were published: of
+    that organizer, or with None of all of them."""
     identity = caller().identity
     if identity.role == SERVICE and "events:read" not in identity.scopes:
         return False

@@ -341,6 +341,25 @@ def test_a_draft_is_not_there_for_others(anybody: BoxOffice, office: BoxOffice):
     assert office.get(f"/api/v1/events/{draft['id']}")["status"] == "draft"
 
 
+def test_a_draft_that_is_called_off_is_still_not_there_for_others(
+    anybody: BoxOffice, office: BoxOffice
+):
+    body = registration()
+    account = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    _admin(office).post("/api/v1/accounts", account, 201)
+    olga = BoxOffice(office.turnstile, bearer(log_in(anybody, body)["access_token"]))
+    title = f"Secret {uuid4()}"
+    draft, shown = olga.event(publish=False, title=title), olga.event(title=title)
+    for event in (draft, shown):
+        olga.post(f"/api/v1/events/{event['id']}/cancel")
+    cancelled = f"/api/v1/events?status=cancelled&organizer_id={draft['organizer_id']}"
+    assert [item["id"] for item in anybody.get(cancelled)["items"]] == [shown["id"]]
+    anybody.get(f"/api/v1/events/{draft['id']}", 404)
+    assert anybody.get(f"/api/v1/events/{shown['id']}")["status"] == "cancelled"
+    assert {item["id"] for item in olga.get(cancelled)["items"]} == {shown["id"], draft["id"]}
+    assert olga.get(f"/api/v1/events/{draft['id']}")["status"] == "cancelled"
+
+
 def _claims(office: BoxOffice, token: str, **changes: Any) -> Json:
     key = office.turnstile.settings.secret_key
     options: Any = {"verify_aud": False}
