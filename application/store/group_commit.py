@@ -292,6 +292,7 @@ class Executor:
             command.context,
             batch.fetch,
             batch.prefetch,
+            batch.since,
             command.target,
             command.expected_version,
         )

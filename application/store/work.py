@@ -1,6 +1,6 @@
 """What one command works on: aggregates by id, and what it decided about them."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.store.log import NewEntry
+from application.store.log import Entry, NewEntry
 from domain.aggregate import Aggregate, Fact
 from domain.errors import IdempotencyKeyReused, NotFound, Stale
 from domain.ids import derived_id
@@ -128,11 +128,15 @@ class Command:
 
 @dataclass
 class Work:
-    """The hands of one command: `load`, `find` and `save`; or `record`."""
+    """The hands of one command: `load`, `find` and `save`; or `record`.
+
+    `since` tells what was recorded after a position of the log, up to this very command.
+    """
 
     context: Context
     fetch: Callable[[UUID], Aggregate | None]
     prefetch: Callable[[Iterable[UUID]], None]
+    since: Callable[[int], Sequence[Entry | NewEntry]] = lambda _: ()
     target: UUID | None = None
     expected_version: int | None = None
     facts: list[Fact] = field(default_factory=list)
