@@ -517,6 +517,22 @@ def test_an_export_tells_nothing_of_others(anybody: BoxOffice, office: BoxOffice
     assert hers["history"][-1]["metadata"]["ip"] == "127.0.0.1"
 
 
+def test_an_export_tells_from_where_the_customer_ordered_even_when_their_account_is_gone(
+    anybody: BoxOffice, office: BoxOffice
+):
+    _, tokens = registered(anybody)
+    ada, me = BoxOffice(office.turnstile, bearer(tokens["access_token"])), tokens["account"]
+    order = ada.order(office.event(), {"id": me["subject_id"]})
+    office.post(f"/api/v1/orders/{order['id']}/pay", {"method": "card"})
+    for mine in (ada, office):
+        (held,) = mine.get(f"/api/v1/customers/{me['subject_id']}/export")["orders"]
+        placed, paid = held["history"]
+        assert (placed["who"], placed["metadata"]["ip"]) == (f"attendee:{me['id']}", "127.0.0.1")
+        assert (paid["who"], paid["metadata"]) == ("service", {})
+        with office.turnstile.access.changing() as connection:
+            connection.execute(text("DELETE FROM accounts WHERE email = :email"), me)
+
+
 def test_a_key_that_was_just_seen_is_no_credential_of_another_scheme(
     anybody: BoxOffice, office: BoxOffice
 ):
