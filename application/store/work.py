@@ -51,13 +51,15 @@ class Key:
     """An idempotency key: the same key gets the same answer, whatever happened in between.
 
     `fingerprint` is a digest of the request; empty where any request with the key is the same.
-    `expires_at` is None for a key that is kept as long as the log.
+    `expires_at` is None for a key that is kept as long as the log. Others may come with a key that
+    `is_shared`: its answer is for those only who may do the same.
     """
 
     scope: str
     key: str
     fingerprint: str = ""
     expires_at: datetime | None = None
+    is_shared: bool = False
 
     @cached_property
     def id(self) -> UUID:

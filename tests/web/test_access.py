@@ -239,6 +239,28 @@ def test_an_organizer_makes_keys_for_own_events_only(anybody: BoxOffice, office:
     assert gate.send("POST", "/api/v1/checkins", json={}).status_code == 401
 
 
+def test_a_key_of_an_organizer_is_good_no_more_for_an_event_that_is_given_away(
+    anybody: BoxOffice, office: BoxOffice
+):
+    admin, body = _admin(office), registration()
+    account = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    admin.post("/api/v1/accounts", account, 201)
+    olga = BoxOffice(office.turnstile, bearer(log_in(anybody, body)["access_token"]))
+    event, kept = olga.event(), olga.event()
+    new = {"name": "North gate", "role": "gate", "event_ids": [event["id"], kept["id"]]}
+    made, of_the_house = (who.post("/api/v1/api-keys", new, 201) for who in (olga, admin))
+    gate, other = (
+        BoxOffice(office.turnstile, bearer(key["secret"])) for key in (made, of_the_house)
+    )
+    attempt = {"event_id": event["id"], "secret": "forged", "nonce": "0001"}
+    assert gate.scan(event, **attempt)["reason"] == "invalid"
+    admin.patch(f"/api/v1/events/{event['id']}", {"organizer": {"id": str(uuid4()), "name": "O"}})
+    gate.post("/api/v1/checkins", attempt, 403)
+    gate.post("/api/v1/checkins", attempt | {"nonce": "0002"}, 403)
+    assert other.scan(event, **attempt)["reason"] == "invalid"
+    assert gate.scan(kept, secret="forged")["reason"] == "invalid"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
