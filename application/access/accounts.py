@@ -95,9 +95,7 @@ def log_in(access: Access, email: str, password: str) -> tuple[Account, str]:
 
 def change_password(access: Access, account_id: UUID, current: str, new: str) -> Account:
     """Give the account another password, and end all its sessions; raises `Unauthorized`."""
-    row = _row(access, accounts.c.id == account_id)
-    if row is None or not passwords.is_right(current, row.password_hash):
-        raise Unauthorized("The current password is wrong.")
+    row = _row_of(access, account_id, current)
     passwords.require_strong(new, row.email)
     hashed = passwords.hash_of(new)
     with access.changing() as connection:
@@ -105,6 +103,31 @@ def change_password(access: Access, account_id: UUID, current: str, new: str) ->
         connection.execute(update(accounts).where(mine).values(password_hash=hashed))
         connection.execute(delete(sessions).where(sessions.c.account_id == account_id))
     return _account(row)
+
+
+def change_email(access: Access, account_id: UUID, password: str, email: str) -> Account:
+    """Let its owner log in with another e-mail address; their sessions go on.
+
+    Raises `Unauthorized`, `WeakPassword` and `EmailTaken`.
+    """
+    row = _row_of(access, account_id, password)
+    passwords.require_strong(password, email)
+    still = (accounts.c.id == account_id, accounts.c.password_hash == row.password_hash)
+    renamed = update(accounts).where(*still).values(email=normal(email)).returning(accounts)
+    with access.changing() as connection:
+        try:
+            changed = connection.execute(renamed).first()
+        except IntegrityError:
+            raise EmailTaken from None
+    if changed is None:
+        raise Unauthorized("The account was changed meanwhile; log in again.")
+    return _account(changed)
+
+
+def forget(connection: Connection, account_id: UUID) -> None:
+    """Delete the account; raises `NotFound`. Its sessions end, the keys it has made are revoked."""
+    disable(connection, account_id)
+    connection.execute(delete(accounts).where(accounts.c.id == account_id))
 
 
 def disable(connection: Connection, account_id: UUID, disabled: bool = True) -> Account:
@@ -150,6 +173,14 @@ def _row(access: Access, condition: ColumnElement[bool]) -> Any:
     """The connection goes back at once: hashing a password takes long."""
     with access.engine.connect() as connection:
         return connection.execute(select(accounts).where(condition)).first()
+
+
+def _row_of(access: Access, account_id: UUID, password: str) -> Any:
+    """Raises `Unauthorized` for another password than the account's."""
+    row = _row(access, accounts.c.id == account_id)
+    if row is None or not passwords.is_right(password, row.password_hash):
+        raise Unauthorized("The current password is wrong.")
+    return row
 
 
 def _account(row: Any) -> Account:

@@ -206,6 +206,51 @@ def test_a_disabled_account_is_out_at_once_and_in_again_when_enabled(
     assert log_in(anybody, body)["account"]["disabled"] is False
 
 
+def test_an_account_that_is_deleted_is_gone_and_its_keys_are_revoked(
+    anybody: BoxOffice, office: BoxOffice
+):
+    admin, body = _admin(office), registration()
+    account = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    made = admin.post("/api/v1/accounts", account, 201)
+    tokens = log_in(anybody, body)
+    olga = BoxOffice(office.turnstile, bearer(tokens["access_token"]))
+    new = {"name": "Mine", "role": "service", "scopes": ["stats:read"]}
+    secret = olga.post("/api/v1/api-keys", new, 201)["secret"]
+    assert status_of(anybody, secret, "/stats") == 200
+    path = f"/api/v1/accounts/{made['id']}"
+    assert admin.send("DELETE", path).status_code == 204
+    assert status_of(anybody, tokens["access_token"]) == 401
+    assert status_of(anybody, secret, "/stats") == 401
+    log_in(anybody, body, 401)
+    assert admin.send("DELETE", path).status_code == 404
+    assert admin.post("/api/v1/accounts", account, 201)["id"] != made["id"]
+
+
+def test_people_change_the_address_that_they_log_in_with(anybody: BoxOffice, office: BoxOffice):
+    (body, tokens), (taken, _) = registered(anybody), registered(anybody)
+    ada = BoxOffice(office.turnstile, bearer(tokens["access_token"]))
+    new = f"New-{uuid4()}@Example.org"
+    change = {"email": new, "password": PASSWORD}
+    ada.post("/api/v1/auth/email", change | {"password": "not the password"}, 401)
+    problem = ada.post("/api/v1/auth/email", change | {"email": taken["email"]}, 409)
+    assert problem["type"] == "/problems/email-taken"
+    assert ada.get(ME)["email"] == body["email"].casefold()
+    changed = ada.post("/api/v1/auth/email", change)
+    assert changed == tokens["account"] | {"email": new.casefold()}
+    log_in(anybody, body, 401)
+    assert log_in(anybody, body, email=new)["account"] == changed == ada.get(ME)
+    customer = office.get(f"/api/v1/customers/{changed['subject_id']}")
+    assert customer["email"] == body["email"]
+
+
+def test_wrong_passwords_for_another_address_are_few(anybody: BoxOffice, office: BoxOffice):
+    _, tokens = registered(anybody)
+    ada = BoxOffice(office.turnstile, bearer(tokens["access_token"]))
+    change = {"email": f"{uuid4()}@example.org", "password": "not the password"}
+    for status in [401] * 10 + [429]:
+        ada.post("/api/v1/auth/email", change, status)
+
+
 def test_an_admin_makes_accounts_and_lists_them(anybody: BoxOffice, office: BoxOffice):
     admin, body = _admin(office), registration()
     new = {"email": body["email"], "password": PASSWORD, "role": "organizer"}

@@ -28,6 +28,7 @@ from web.reading import reads_primary
 from web.schemas.access import (
     AccountInfo,
     AccountPage,
+    EmailChange,
     LogIn,
     NewAccount,
     PageQuery,
@@ -116,6 +117,22 @@ def change_password(body: dict[str, Any]) -> Response:
     return json_response(_begin_session(changed))
 
 
+@blueprint.plain("/auth/email", "POST", *PROBLEMS, 403, 409)
+@blueprint.takes(EmailChange, example=LOG_IN)
+@blueprint.answers(200, AccountInfo)
+def change_email(body: dict[str, Any]) -> Response:
+    """Change the e-mail address to log in with
+
+    The customer's is another, whose change is `PATCH /api/v1/customers/{customer_id}`.
+    """
+    own_id = caller().identity.id
+    if own_id is None:
+        raise Unauthorized
+    with counting_wrong_passwords(str(own_id)):
+        changed = accounts.change_email(turnstile().access, own_id, **body)
+    return json_response(changed)
+
+
 @blueprint.plain("/auth/me", "GET", 401, 403, 503)
 @reads_primary()
 @blueprint.answers(200, AccountInfo)
@@ -159,6 +176,18 @@ def disable_account(body: dict[str, Any], account_id: UUID) -> Response:
 def enable_account(body: dict[str, Any], account_id: UUID) -> Response:
     """Let somebody in again"""
     return _set_disabled(account_id, False)
+
+
+@blueprint.plain("/accounts/<uuid:account_id>", "DELETE", 403, 404, 503)
+@blueprint.answers(204)
+def delete_account(account_id: UUID) -> Response:
+    """Delete an account; all its sessions end, and the keys that it has made are revoked
+
+    The customer that an attendee is stays: `POST /api/v1/customers/{customer_id}/erase`.
+    """
+    with turnstile().access.changing() as connection:
+        accounts.forget(connection, account_id)
+    return Response(status=204)
 
 
 def _register(profile: Profile, key: Key) -> UUID:
