@@ -27,7 +27,9 @@ WAYS_IN = ("accounts.register_account", "accounts.log_in", "accounts.refresh_tok
 WRONG_PASSWORDS = parse("10 per 15 minutes")
 """For one account, from one address."""
 WRONG_PASSWORDS_IN_ALL = parse("100 per 15 minutes")
-"""For one account, from all addresses."""
+"""For one account, from all addresses; not for those that are known to it."""
+KNOWN_ADDRESS = parse("1 per 30 days")
+"""Of one account, used up by each log-in from an address: a mark more than a limit."""
 
 EXTENSION = "turnstile limiter"
 
@@ -69,14 +71,18 @@ def is_limited() -> bool:
 
 @contextmanager
 def counting_wrong_passwords(email: str) -> Iterator[None]:
-    """Raise `TooManyRequests` where too many were wrong already; count what is refused inside."""
-    strategy = _limiter().limiter
-    account = str(derived_id("account", normal(email)))
+    """Raise `TooManyRequests` where too many were wrong already; count what is refused inside.
+
+    Who has logged in from here before is not shut out by what others try elsewhere.
+    """
+    strategy, (account, address) = _limiter().limiter, _place(email)
     counted: tuple[tuple[RateLimitItem, tuple[str, ...]], ...] = (
-        (WRONG_PASSWORDS, (account, _address())),
+        (WRONG_PASSWORDS, (account, address)),
         (WRONG_PASSWORDS_IN_ALL, (account,)),
     )
-    if not all(strategy.test(limit, *names) for limit, names in counted):
+    is_known = not strategy.test(KNOWN_ADDRESS, account, address)
+    held_to = counted[:1] if is_known else counted
+    if not all(strategy.test(limit, *names) for limit, names in held_to):
         raise TooManyRequests(
             "Too many wrong passwords for this account; wait a quarter of an hour.",
             retry_after=WRONG_PASSWORDS.get_expiry(),
@@ -87,6 +93,13 @@ def counting_wrong_passwords(email: str) -> Iterator[None]:
         for limit, names in counted:
             strategy.hit(limit, *names)
         raise
+
+
+def know_address(email: str) -> None:
+    """Let this address be known to the account, for so long from now."""
+    strategy, place = _limiter().limiter, _place(email)
+    strategy.clear(KNOWN_ADDRESS, *place)
+    strategy.hit(KNOWN_ADDRESS, *place)
 
 
 def _tell(response: Response) -> Response:
@@ -107,6 +120,11 @@ def _limiter() -> Limiter:
 
 def _address() -> str:
     return caller().ip or "unknown"
+
+
+def _place(email: str) -> tuple[str, str]:
+    """The account of that e-mail address, and the address that the request comes from."""
+    return str(derived_id("account", normal(email))), _address()
 
 
 def _actor() -> str:

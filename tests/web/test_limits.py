@@ -6,8 +6,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from limits import parse
+from sqlalchemy import Connection
 
-from application.access import accounts
+from application.access import access as remembering
+from application.access import accounts, api_keys
 from application.composition import Turnstile, compose
 from application.settings import Settings
 from tests.keys import bearer, service_key
@@ -106,6 +109,35 @@ def test_wrong_passwords_for_an_account_are_few_and_right_ones_are_not_counted(o
     assert 0 < int(refused.headers["Retry-After"]) <= 900
     elsewhere = office.send("POST", log_in, json=right, environ_base={"REMOTE_ADDR": "10.9.9.9"})
     assert elsewhere.status_code == 200
+
+
+@pytest.mark.parametrize("storage", ["memory", "redis"])
+def test_wrong_passwords_from_elsewhere_do_not_shut_out_who_logged_in_here_before(
+    limited: Limited,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    storage: str,
+):
+    monkeypatch.setattr(limits, "WRONG_PASSWORDS", parse("4 per 15 minutes"))
+    monkeypatch.setattr(limits, "WRONG_PASSWORDS_IN_ALL", parse("6 per 15 minutes"))
+    redis_url = request.getfixturevalue("redis_url") if storage == "redis" else None
+    office, email = limited(redis_url=redis_url), f"{uuid4()}@example.org"
+    accounts.create(office.turnstile.access, email, PASSWORD, "auditor")
+
+    def tried(address: str, password: str) -> int:
+        body, environ = {"email": email, "password": password}, {"REMOTE_ADDR": address}
+        return int(
+            office.send("POST", "/api/v1/auth/login", json=body, environ_base=environ).status_code
+        )
+
+    assert tried("10.1.0.1", PASSWORD) == 200
+    assert [tried(f"10.2.0.{number}", "a wrong password") for number in range(7)] == (
+        [401] * 6 + [429]
+    )
+    assert tried("10.3.0.1", PASSWORD) == 429
+    assert tried("10.1.0.1", PASSWORD) == 200
+    assert [tried("10.1.0.1", "a wrong password") for _ in range(5)] == [401] * 4 + [429]
+    assert tried("10.1.0.1", PASSWORD) == 429
 
 
 def test_processes_count_together_in_redis_and_go_on_without_it(limited: Limited, redis_url: str):

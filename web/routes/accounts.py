@@ -23,7 +23,7 @@ from web.blueprint import Blueprint
 from web.caller import caller, credential
 from web.current import turnstile
 from web.encoding import encode, json_response
-from web.limits import counting_wrong_passwords
+from web.limits import counting_wrong_passwords, know_address
 from web.reading import reads_primary
 from web.schemas.access import (
     AccountInfo,
@@ -130,6 +130,7 @@ def change_email(body: dict[str, Any]) -> Response:
         raise Unauthorized
     with counting_wrong_passwords(str(own_id)):
         changed = accounts.change_email(turnstile().access, own_id, **body)
+    know_address(changed.email)
     return json_response(changed)
 
 
@@ -209,6 +210,7 @@ def _register(profile: Profile, key: Key) -> UUID:
 def _begin_session(account: Account, password_hash: str | None = None) -> dict[str, Any]:
     with turnstile().access.changing() as connection:
         session_id, refresh_id = sessions.begin(connection, account, password_hash)
+    know_address(account.email)
     return tokens(account, session_id, refresh_id)
 
 
