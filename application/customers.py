@@ -1,11 +1,17 @@
-"""Use cases of customers: register, change, erase."""
+"""Use cases of customers: register, change, erase, at their wish or after a time of nothing."""
 
 from dataclasses import replace
 from uuid import UUID
 
+from application.store.log import Entry, NewEntry
 from application.store.work import Work
 from domain.customer import Customer, Profile
-from domain.errors import AlreadyExists
+from domain.errors import AlreadyExists, Conflict
+from domain.event import Event
+
+
+class NoLongerIdle(Conflict):
+    title = "Something has happened that may concern the customer"
 
 
 def register_customer(work: Work, customer_id: UUID, profile: Profile) -> Customer:
@@ -29,3 +35,18 @@ def erase_customer(work: Work, customer_id: UUID) -> Customer:
     customer.erase(work.now)
     work.save(customer)
     return customer
+
+
+def erase_idle_customer(work: Work, customer_id: UUID, seen: int) -> Customer:
+    """Erase a customer who was idle as of the position `seen` and has been so since.
+
+    Raises `NoLongerIdle`, also when an event was changed: it may end later, and they have tickets.
+    """
+    if any(_may_concern(customer_id, entry) for entry in work.since(seen)):
+        raise NoLongerIdle
+    return erase_customer(work, customer_id)
+
+
+def _may_concern(customer_id: UUID, entry: Entry | NewEntry) -> bool:
+    is_named = entry.stream_id == customer_id or str(customer_id) in entry.payload
+    return is_named or entry.topic == Event.Changed.TOPIC

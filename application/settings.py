@@ -59,6 +59,7 @@ class Settings:
     rate_limit_address: str = "3000 per minute"
     rate_limit_keys: str = ""
     rate_limit_log_in: str = "20 per minute"
+    rate_limit_wrong_keys: str = "100 per minute"
     metrics_token: str | None = field(default=None, repr=False)
     checkpoint_key: str | None = field(default=None, repr=False)
     checkpoint_minutes: int = 10
@@ -130,7 +131,13 @@ class Settings:
         )
 
 
-_LIMITS = ("rate_limit", "rate_limit_address", "rate_limit_keys", "rate_limit_log_in")
+_LIMITS = (
+    "rate_limit",
+    "rate_limit_address",
+    "rate_limit_keys",
+    "rate_limit_log_in",
+    "rate_limit_wrong_keys",
+)
 _NUMBERS = (
     "hold_minutes",
     "port",

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    false,
     select,
 )
 
@@ -49,6 +50,7 @@ catalogue = Table(
     Column("committed", Integer, nullable=False, default=0),
     Column("sort_title", Text, nullable=False),
     Column("search_text", Text, nullable=False),
+    Column("published", Boolean, nullable=False, default=False, server_default=false()),
     Index("ix_catalogue_starts_at", "starts_at", "event_id"),
     Index("ix_catalogue_sort_title", "sort_title", "event_id"),
     Index("ix_catalogue_status", "status", "starts_at", "event_id"),
@@ -108,7 +110,10 @@ def ticket_type_changed(rows: Rows, event: Event.TicketTypeChanged) -> None:
 def moved_on(
     rows: Rows, event: Event.Published | Event.Started | Event.Completed | Event.Cancelled
 ) -> None:
-    _event(rows, event).status = STATUSES[type(event)]
+    row = _event(rows, event)
+    row.status = STATUSES[type(event)]
+    # A draft that is called off was never shown to anybody, and is not now.
+    row.published = row.published or isinstance(event, Event.Published)
 
 
 def committed(rows: Rows, event: Event.TicketsHeld) -> None:
@@ -167,7 +172,7 @@ _SHOWN = [
     *(
         column
         for column in catalogue.c
-        if column.name not in ("event_id", "committed", "sort_title", "search_text")
+        if column.name not in ("event_id", "committed", "sort_title", "search_text", "published")
     ),
 ]
 
@@ -182,14 +187,18 @@ def list_events(
     status: str | None = None,
     organizer_id: UUID | None = None,
     order: str = "starts_at",
+    unpublished: bool = False,
 ) -> Item:
-    """A page of events without their ticket types; drafts and cancelled ones only by `status`.
+    """A page of events without their ticket types; drafts and cancelled ones only by `status`,
+    and those that never were published only if `unpublished`.
 
     Each word of `q` is looked for in title, organizer, venue and category. `order` is one of
     `ORDERS`.
     """
     c = catalogue.c
     query = select(*_SHOWN).where(c.status == status if status else c.status.not_in(_UNLISTED))
+    if not unpublished:
+        query = query.where(c.published)
     if category is not None:
         query = query.where(c.category == category)
     if organizer_id is not None:
@@ -208,8 +217,11 @@ def list_events(
 
 
 def event(connection: Connection, event_id: UUID) -> Item | None:
-    """All about one event; a ticket type's `available` is null when nothing limits it."""
-    query = select(*_SHOWN, catalogue.c.committed).where(catalogue.c.event_id == event_id)
+    """All about one event, also whether it ever was `published`; a ticket type's `available` is
+    null when nothing limits it."""
+    query = select(*_SHOWN, catalogue.c.published, catalogue.c.committed).where(
+        catalogue.c.event_id == event_id
+    )
     found = connection.execute(query).mappings().one_or_none()
     if found is None:
         return None

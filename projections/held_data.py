@@ -1,13 +1,15 @@
 """Everything that is held about one customer, for them to have; and who has long been gone."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, and_, exists, func, select
+from sqlalchemy import Connection, Engine, Select, and_, exists, func, select
 
 from application.access import accounts
+from application.access.identity import ATTENDEE
 from application.history import recorded
 from application.store import log
 from application.store.log import Entry
@@ -23,7 +25,8 @@ from projections.tickets import TICKETS, ticket, tickets
 
 MODELS = (CUSTOMERS, CUSTOMER_STATISTICS, ORDERS, TICKETS, GATE_LISTS)
 RETENTION_MODELS = (CUSTOMERS, ORDERS, TICKETS, GATE_LISTS, CATALOGUE)
-SLICE = 500
+SLICE = 100
+"""Orders, tickets or recorded events that are in memory at a time."""
 
 Item = dict[str, Any]
 
@@ -31,23 +34,23 @@ Item = dict[str, Any]
 def held_about(connection: Connection, customer_id: UUID) -> Item | None:
     """The customer's profile, accounts, statistics, orders, tickets and recorded history.
 
-    None for an unknown one. The tickets are all that they hold or held, without secrets, each with
-    what was recorded of it while it was theirs: transfers, scans. Amounts are decimal strings, but
-    minor units in what was recorded.
+    None for an unknown one. Orders, tickets and history, of which there may be very many, are
+    iterators, each with a connection of its own while it reads the next few. The tickets are all
+    that they hold or held, without secrets, each with what was recorded of it while it was theirs:
+    transfers, scans. Amounts are decimal strings, but minor units in what was recorded.
     """
     profile = customer(connection, customer_id)
     if profile is None:
         return None
-    order_ids = _order_ids(connection, customer_id)
-    own = accounts.of_subject(connection, customer_id)
-    actors = {account.identity().actor for account in own}
+    order_ids = connection.execute(_order_ids(customer_id)).scalars().all()
+    ticket_ids = connection.execute(_ticket_ids(customer_id)).scalars().all()
     return {
         "customer": profile,
-        "accounts": own,
+        "accounts": accounts.of_subject(connection, customer_id),
         "statistics": statistics(connection, customer_id),
-        "orders": [order(connection, order_id) for order_id in order_ids],
-        "tickets": list(_tickets(connection, customer_id, actors)),
-        "history": [_told(entry, actors) for entry in log.read_stream(connection, customer_id)],
+        "orders": _some_at_a_time(connection.engine, order_ids, _orders),
+        "tickets": _some_at_a_time(connection.engine, ticket_ids, partial(_tickets, customer_id)),
+        "history": _history(connection.engine, customer_id),
     }
 
 
@@ -65,21 +68,55 @@ def count_idle_customers(connection: Connection, now: datetime, since: datetime)
     return connection.execute(query).scalar_one()
 
 
-def _order_ids(connection: Connection, customer_id: UUID) -> list[UUID]:
+def _some_at_a_time(
+    engine: Engine,
+    ids: Sequence[UUID],
+    read: Callable[[Connection, Sequence[UUID]], Iterator[Item]],
+) -> Iterator[Item]:
+    """Whoever takes them slowly keeps no connection meanwhile."""
+    for start in range(0, len(ids), SLICE):
+        with engine.connect() as connection:
+            items = list(read(connection, ids[start : start + SLICE]))
+        yield from items
+
+
+def _history(engine: Engine, customer_id: UUID) -> Iterator[Item]:
+    reached: int | None = 0
+    while reached is not None:
+        with engine.connect() as connection:
+            entries = log.read_stream(connection, customer_id, after=reached, limit=SLICE)
+        yield from map(_told, entries)
+        reached = entries[-1].version if entries else None
+
+
+def _orders(connection: Connection, order_ids: Sequence[UUID]) -> Iterator[Item]:
+    recorded_of = _streams(connection, order_ids)
+    for order_id in order_ids:
+        shown = order(connection, order_id)
+        if shown is not None:
+            yield {**shown, "history": [_told(entry) for entry in recorded_of[order_id]]}
+
+
+def _tickets(
+    customer_id: UUID, connection: Connection, ticket_ids: Sequence[UUID]
+) -> Iterator[Item]:
+    recorded_of = _streams(connection, ticket_ids)
+    for ticket_id in ticket_ids:
+        shown = ticket(connection, ticket_id)
+        if shown is not None:
+            yield _as_of_holder(shown, customer_id, recorded_of[ticket_id])
+
+
+def _streams(connection: Connection, stream_ids: Sequence[UUID]) -> dict[UUID, list[Entry]]:
+    streams: dict[UUID, list[Entry]] = {stream_id: [] for stream_id in stream_ids}
+    for entry in log.read_streams(connection, stream_ids):
+        streams[entry.stream_id].append(entry)
+    return streams
+
+
+def _order_ids(customer_id: UUID) -> Select[Any]:
     query = select(orders.c.id).where(orders.c.customer_id == customer_id)
-    return list(connection.execute(query.order_by(orders.c.placed_at, orders.c.id)).scalars())
-
-
-def _tickets(connection: Connection, customer_id: UUID, actors: Set[str]) -> Iterator[Item]:
-    ticket_ids = list(connection.execute(_ticket_ids(customer_id)).scalars())
-    for start in range(0, len(ticket_ids), SLICE):
-        by_ticket: dict[UUID, list[Entry]] = {}
-        for entry in log.read_streams(connection, ticket_ids[start : start + SLICE]):
-            by_ticket.setdefault(entry.stream_id, []).append(entry)
-        for ticket_id, entries in by_ticket.items():
-            shown = ticket(connection, ticket_id)
-            if shown is not None:
-                yield _as_of_holder(shown, customer_id, entries, actors)
+    return query.order_by(orders.c.placed_at, orders.c.id)
 
 
 def _ticket_ids(customer_id: UUID) -> Any:
@@ -95,34 +132,36 @@ def _ticket_ids(customer_id: UUID) -> Any:
     return ordered.union(given)
 
 
-def _told(entry: Entry, actors: Set[str]) -> Item:
-    """What was recorded; of others who did it, whose address it tells of as well, only the role."""
+def _told(entry: Entry, was_theirs: bool = True) -> Item:
+    """What was recorded; of others who did it, whose address it tells of as well, only the role.
+
+    An attendee may act only on what is theirs, so it is the customer who did it, with an account
+    that may be gone.
+    """
     told = recorded(entry)
-    if told["who"] in actors:
-        return told
-    return {**told, "who": str(told["who"]).partition(":")[0], "metadata": {}}
+    role = str(told["who"]).partition(":")[0]
+    return told if was_theirs and role == ATTENDEE else {**told, "who": role, "metadata": {}}
 
 
-def _as_of_holder(
-    shown: Item, customer_id: UUID, entries: Iterable[Entry], actors: Set[str]
-) -> Item:
+def _as_of_holder(shown: Item, customer_id: UUID, entries: Iterable[Entry]) -> Item:
     """The ticket with what happened to it while it was theirs; nothing of who has it now."""
-    own = [_told(entry, actors) for entry in _while_held(customer_id, entries)]
     about = {name: shown[name] for name in _OF_TICKET}
+    own = list(_while_held(customer_id, entries))
     return {**about, "is_holder": shown["holder_id"] == customer_id, "history": own}
 
 
-def _while_held(customer_id: UUID, entries: Iterable[Entry]) -> Iterator[Entry]:
+def _while_held(customer_id: UUID, entries: Iterable[Entry]) -> Iterator[Item]:
     """What came to pass while the ticket was theirs, and how it came to them and left them."""
     is_theirs = False
     for entry in entries:
         fact, was_theirs = to_fact(entry), is_theirs
         if isinstance(fact, Ticket.Issued):
-            is_theirs = fact.holder_id == customer_id
+            # Of an order of their own, which they themselves may have placed.
+            was_theirs = is_theirs = fact.holder_id == customer_id
         elif isinstance(fact, Ticket.Transferred):
             is_theirs = fact.to_customer_id == customer_id
         if was_theirs or is_theirs:
-            yield entry
+            yield _told(entry, was_theirs)
 
 
 def _idle(now: datetime, since: datetime) -> Select[Any]:

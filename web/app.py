@@ -57,7 +57,7 @@ class App(Flask):
         metering.start()
         if self._cors is not None and self._cors.is_preflight():
             return self._cors.answer_preflight()
-        caller.identify()
+        caller.identify(limits.counting_wrong_keys)
         g.limited = limits.is_limited()
         if g.limited:
             super().preprocess_request()

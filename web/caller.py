@@ -2,18 +2,24 @@
 
 import hmac
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from flask import g, request
+from sqlalchemy import Connection
 
 from application import tracing
-from application.access import api_keys
+from application.access import api_keys, sessions
 from application.access.identity import NOBODY, SERVICE, Identity, Unauthorized
 from application.store.work import Context
 from web import tokens
 from web.current import turnstile
+
+Counting = Callable[[], AbstractContextManager[None]]
+"""Counts those who are refused inside, and raises before, once they are too many."""
 
 MONITORING = Identity(SERVICE, scopes=frozenset({"metrics:read"}))
 
@@ -43,12 +49,12 @@ def caller() -> Caller:
     return g.caller  # type: ignore[no-any-return]
 
 
-def identify() -> None:
+def identify(counting_wrong_keys: Counting) -> None:
     """Determine the caller before anything else; bad credentials are kept for `admit` to refuse."""
     request_id, ip = tracing.request_id(), request.environ.get("REMOTE_ADDR", "")
     g.caller = Caller(NOBODY, request_id, ip)  # also for the refusal, should there be one
     try:
-        g.caller = Caller(_identity(credential()), request_id, ip)
+        g.caller = Caller(_identity(credential(), counting_wrong_keys), request_id, ip)
     except Unauthorized as refusal:
         g.refusal = refusal
 
@@ -66,7 +72,7 @@ def credential() -> str | None:
     return matched[1]
 
 
-def _identity(shown: str | None) -> Identity:
+def _identity(shown: str | None, counting_wrong_keys: Counting) -> Identity:
     if shown is None:
         return NOBODY
     access = turnstile().access
@@ -76,10 +82,18 @@ def _identity(shown: str | None) -> Identity:
     if _is_monitoring(shown):
         return MONITORING
     if not shown.startswith(api_keys.PREFIX):
-        return access.look_up(partial(tokens.identity, token=shown))
-    found = access.look_up(lambda connection: api_keys.with_secret(connection, shown).identity())
+        # Only we can have signed it, so nobody makes up one that is worth a look.
+        session_id = tokens.session_of_access(shown)
+        return access.look_up(partial(sessions.identity, session_id=session_id))
+    # What others from the same address make up keeps out no key that was good.
+    with nullcontext() if access.forget(shown) else counting_wrong_keys():
+        found = access.look_up(partial(_of_key, shown=shown))
     access.remember(shown, found)
     return found
+
+
+def _of_key(connection: Connection, shown: str) -> Identity:
+    return api_keys.with_secret(connection, shown).identity()
 
 
 def _is_monitoring(shown: str) -> bool:

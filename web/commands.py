@@ -14,7 +14,7 @@ from web.caller import caller
 from web.current import turnstile
 from web.encoding import JSON, JSONResponse, encode
 from web.idempotency import idempotency_key
-from web.permissions import permit_before, permit_command
+from web.permissions import permit_command
 from web.problems import REPLAYED, BadRequest
 
 UseCase = Callable[..., Any]
@@ -60,8 +60,6 @@ def _run(
 ) -> Answer:
     environ = request.environ
     key, expected = idempotency_key(), None
-    if keys:  # which others may know: their answers are not for everybody
-        permit_before(arguments)
     if "HTTP_IF_MATCH" in environ:
         expected = _expected_version(environ["HTTP_IF_MATCH"], target)
     if key is not None:

@@ -6,13 +6,15 @@ also while Redis does not answer, since nobody should be kept out by that.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 from flask import Flask, Response, current_app
 from flask_limiter import ApplicationLimit, Limiter
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, parse, parse_many
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter, RateLimiter
 from werkzeug.exceptions import TooManyRequests
 
 from application.access.accounts import normal
@@ -27,9 +29,15 @@ WAYS_IN = ("accounts.register_account", "accounts.log_in", "accounts.refresh_tok
 WRONG_PASSWORDS = parse("10 per 15 minutes")
 """For one account, from one address."""
 WRONG_PASSWORDS_IN_ALL = parse("100 per 15 minutes")
-"""For one account, from all addresses."""
+"""For one account, from all addresses; not for those that are known to it."""
+KNOWN_ADDRESS = parse("1 per 30 days")
+"""Of one account, used up by each log-in from an address: a mark more than a limit."""
 
 EXTENSION = "turnstile limiter"
+WRONG_KEYS = "turnstile wrong keys"
+
+Counted = tuple[RateLimitItem, tuple[str, ...]]
+"""A limit, and what it is counted for."""
 
 
 def limit_requests(app: Flask, settings: Settings) -> None:
@@ -57,6 +65,10 @@ def limit_requests(app: Flask, settings: Settings) -> None:
         limited = limiter.limit(settings.rate_limit_log_in)
         app.view_functions[endpoint] = cast(Any, limited(app.view_functions[endpoint]))
     app.extensions[EXTENSION] = limiter
+    app.extensions[WRONG_KEYS] = (
+        FixedWindowRateLimiter(MemoryStorage()),
+        parse_many(settings.rate_limit_wrong_keys) if settings.rate_limit_wrong_keys else [],
+    )
     app.after_request(_tell)
 
 
@@ -69,18 +81,47 @@ def is_limited() -> bool:
 
 @contextmanager
 def counting_wrong_passwords(email: str) -> Iterator[None]:
-    """Raise `TooManyRequests` where too many were wrong already; count what is refused inside."""
-    strategy = _limiter().limiter
-    account = str(derived_id("account", normal(email)))
-    counted: tuple[tuple[RateLimitItem, tuple[str, ...]], ...] = (
-        (WRONG_PASSWORDS, (account, _address())),
+    """Raise `TooManyRequests` where too many were wrong already; count what is refused inside.
+
+    Who has logged in from here before is not shut out by what others try elsewhere.
+    """
+    strategy, (account, address) = _limiter().limiter, _place(email)
+    counted: list[Counted] = [
+        (WRONG_PASSWORDS, (account, address)),
         (WRONG_PASSWORDS_IN_ALL, (account,)),
-    )
-    if not all(strategy.test(limit, *names) for limit, names in counted):
-        raise TooManyRequests(
-            "Too many wrong passwords for this account; wait a quarter of an hour.",
-            retry_after=WRONG_PASSWORDS.get_expiry(),
-        )
+    ]
+    is_known = not strategy.test(KNOWN_ADDRESS, account, address)
+    refusal = "Too many wrong passwords for this account; wait a quarter of an hour."
+    with _counting(strategy, counted, counted[:1] if is_known else counted, refusal):
+        yield
+
+
+def know_address(email: str) -> None:
+    """Let this address be known to the account, for so long from now."""
+    strategy, place = _limiter().limiter, _place(email)
+    strategy.clear(KNOWN_ADDRESS, *place)
+    strategy.hit(KNOWN_ADDRESS, *place)
+
+
+@contextmanager
+def counting_wrong_keys() -> Iterator[None]:
+    """The same for API keys that are none, from one address, before they are looked up.
+
+    In this process's memory, since asking Redis would cost as much as looking a key up.
+    """
+    strategy, kept_to = current_app.extensions[WRONG_KEYS]
+    counted = [(limit, (_address(),)) for limit in kept_to]
+    with _counting(strategy, counted, counted, "Too many wrong API keys from this address."):
+        yield
+
+
+@contextmanager
+def _counting(
+    strategy: RateLimiter, counted: Sequence[Counted], held_to: Sequence[Counted], refusal: str
+) -> Iterator[None]:
+    for limit, names in held_to:
+        if not strategy.test(limit, *names):
+            raise TooManyRequests(refusal, retry_after=limit.get_expiry())
     try:
         yield
     except Unauthorized:
@@ -107,6 +148,11 @@ def _limiter() -> Limiter:
 
 def _address() -> str:
     return caller().ip or "unknown"
+
+
+def _place(email: str) -> tuple[str, str]:
+    """The account of that e-mail address, and the address that the request comes from."""
+    return str(derived_id("account", normal(email))), _address()
 
 
 def _actor() -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from dramatiq.errors import BrokerError
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from redis import RedisError
 from sqlalchemy.exc import DataError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -190,13 +190,15 @@ def _unavailable_for_now(rule: str, detail: str) -> Response:
 
 def _unavailable(error: Exception) -> Response:
     logger.error("web.unavailable", request_id=_request_id(), error=type(error).__name__)
-    return problem(
-        503,
-        *HTTP_RULES[503],
-        "Whether a command took effect is not known; asking again with the same"
-        " Idempotency-Key finds out.",
-        headers=_RETRY,
-    )
+    again = _WITH_KEY if _takes_idempotency_key() else "Try again in a moment."
+    return problem(503, *HTTP_RULES[503], again, headers=_RETRY)
+
+
+def _takes_idempotency_key() -> bool:
+    """Whether the route of the request documents that it does."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    arguments = getattr(view, "_apidoc", {}).get("arguments", {})
+    return "IDEMPOTENCY_KEY" in arguments.get("parameters", ())
 
 
 def _unbindable(error: StatementError) -> Response:
@@ -250,5 +252,9 @@ def _status_of_class(cls: type[DomainError]) -> int | None:
     return next((status for kind, status in STATUS_OF_KIND.items() if issubclass(cls, kind)), None)
 
 
+_WITH_KEY = (
+    "Whether the command took effect is not known; asking again with the same Idempotency-Key"
+    " finds out."
+)
 _BEARER = {"WWW-Authenticate": "Bearer"}
 _RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}

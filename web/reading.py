@@ -44,8 +44,8 @@ _position_form = re.compile(r"[0-9]{1,18}").fullmatch
 def reads(*models: ReadModel) -> Callable[[Callable[..., Any]], View]:
     """Give the view a connection, once these models have seen what the caller has seen.
 
-    The view returns what to answer with; its `version`, if it has one, becomes the `ETag`.
-    Without a model it reads the log itself. Where there is a replica, it answers.
+    The view returns the answer, or what to answer with; its `version`, if it has one, becomes the
+    `ETag`. Without a model it reads the log itself. Where there is a replica, it answers.
     """
     return _answering([model.name for model in models], lambda: turnstile().readers)
 
@@ -94,7 +94,7 @@ def _answering(
                     return position, view(connection, **ids)
 
             position, shown = _patiently(ask) if engine is not turnstile().engine else ask()
-            response = json_response(shown)
+            response = shown if isinstance(shown, Response) else json_response(shown)
             response.headers["Turnstile-Position"] = str(position)
             if isinstance(shown, dict) and "version" in shown:
                 response.headers["ETag"] = f'"{shown["version"]}"'

@@ -12,11 +12,10 @@ from flask import Flask
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import PyJWTError
-from sqlalchemy import Connection
 
 from application.access import sessions
 from application.access.accounts import Account
-from application.access.identity import Identity, Unauthorized
+from application.access.identity import Unauthorized
 from application.settings import Settings
 
 ACCESS_LIFETIME = timedelta(minutes=15)
@@ -50,11 +49,6 @@ def tokens(account: Account, session_id: UUID, refresh_id: UUID) -> dict[str, An
         "expires_in": int(ACCESS_LIFETIME.total_seconds()),
         "account": account,
     }
-
-
-def identity(connection: Connection, token: str) -> Identity:
-    """Whose access token it is; raises `Unauthorized`."""
-    return sessions.identity(connection, session_of_access(token))
 
 
 def refresh_ids(token: str) -> tuple[UUID, UUID]:

@@ -1,6 +1,7 @@
 """Retention: customers who have done nothing for long are erased, on a schedule.
 
-What they did is asked of the read models, so nothing is done while those lag behind the log.
+What they did is asked of the read models, so nothing is done while those lag behind the log; and
+what has happened since is looked at under its lock, as each is erased.
 """
 
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from application.composition import Turnstile
-from application.customers import erase_customer
+from application.customers import NoLongerIdle, erase_idle_customer
 from application.presenting import show_customer
 from application.store import log
 from application.store.work import Command, Context
@@ -27,11 +28,11 @@ def erase_idle(turnstile: Turnstile) -> int:
     """Erase whoever is due by `RETENTION_DAYS`, batch by batch; how many that were."""
     kept = turnstile.settings.retention
     erased = 0
-    while kept is not None and _is_caught_up(turnstile):
+    while kept is not None and (seen := _caught_up_to(turnstile)) is not None:
         now = datetime.now(UTC)
         with turnstile.engine.connect() as connection:
             due = held_data.idle_customers(connection, now, now - kept, BATCH)
-        done = _erase(turnstile, due)
+        done = _erase(turnstile, due, seen)
         erased += done
         if len(due) < BATCH or not done:
             break
@@ -47,27 +48,35 @@ def count_idle(turnstile: Turnstile) -> int:
         return held_data.count_idle_customers(connection, now, now - kept)
 
 
-def _is_caught_up(turnstile: Turnstile) -> bool:
-    """Whether the read models have seen all that was in the log when this began."""
+def _caught_up_to(turnstile: Turnstile) -> int | None:
+    """The end of the log as this began, which the read models have seen; None if they lag."""
     with turnstile.engine.connect() as connection:
         head = log.read_head(connection)
     for model in held_data.RETENTION_MODELS:
         if not wait_for(turnstile, model.name, head, WAIT_SECONDS):
             logger.warning("retention.postponed", read_model=model.name, head=head)
-            return False
-    return True
+            return None
+    return head
 
 
-def _erase(turnstile: Turnstile, customer_ids: list[UUID]) -> int:
-    """How many of them were erased."""
+def _erase(turnstile: Turnstile, customer_ids: list[UUID], seen: int) -> int:
+    """How many of them were erased; who has done something since `seen` stays."""
     erased = 0
     commands = [
-        Command(erase_customer, {"customer_id": customer_id}, _CONTEXT, show_customer)
+        Command(
+            erase_idle_customer,
+            {"customer_id": customer_id, "seen": seen},
+            _CONTEXT,
+            show_customer,
+        )
         for customer_id in customer_ids
     ]
     for customer_id, outcome in zip(
         customer_ids, turnstile.executor.execute_all(commands), strict=True
     ):
+        if isinstance(outcome, NoLongerIdle):
+            logger.info("retention.kept", customer_id=str(customer_id))
+            continue
         if isinstance(outcome, Exception):  # which keeps none of the others
             logger.error("retention.failed", customer_id=str(customer_id), error=str(outcome))
             continue

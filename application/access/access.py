@@ -45,6 +45,10 @@ class Access:
             self._known.clear()
         self._known[key] = (identity, time.monotonic() + REMEMBER_SECONDS)
 
+    def forget(self, key: str) -> bool:
+        """Look this key up the next time; whether it was good when that was done last."""
+        return self._known.pop(key, None) is not None
+
     def look_up(self, find: Find) -> Identity:
         """From the primary, which knows what was revoked a moment ago; else from the replica,
         whose queries go on when the primary is down. Raises what `find` raises."""

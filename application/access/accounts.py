@@ -1,6 +1,6 @@
 """Accounts of people: made, looked up by their password, disabled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -115,9 +115,7 @@ def log_in(access: Access, email: str, password: str) -> tuple[Account, str]:
 def prepare_password(access: Access, account_id: UUID, current: str, new: str) -> Prepared:
     """What takes long of giving the account another password; raises `Unauthorized` for a wrong
     one, and `WeakPassword`."""
-    row = _row(access, accounts.c.id == account_id)
-    if row is None or not passwords.is_right(current, row.password_hash):
-        raise Unauthorized("The current password is wrong.")
+    row = _row_of(access, account_id, current)
     passwords.require_strong(new, row.email)
     return Prepared(_account(row), passwords.hash_of(new))
 
@@ -129,6 +127,38 @@ def set_password(connection: Connection, changed: Prepared) -> Account:
     connection.execute(update(accounts).where(mine).values(password_hash=hashed))
     connection.execute(delete(sessions).where(sessions.c.account_id == account.id))
     return account
+
+
+def prepare_email(access: Access, account_id: UUID, password: str, email: str) -> Prepared:
+    """What takes long of giving the account another e-mail address to log in with.
+
+    Raises `Unauthorized` for a wrong password, and `WeakPassword`.
+    """
+    row = _row_of(access, account_id, password)
+    passwords.require_strong(password, email)
+    return Prepared(replace(_account(row), email=normal(email)), row.password_hash)
+
+
+def set_email(connection: Connection, changed: Prepared) -> Account:
+    """Let its owner log in with that e-mail address; their sessions go on.
+
+    Raises `EmailTaken`, and `Unauthorized` if its password was changed meanwhile.
+    """
+    account, hashed = changed
+    still = (accounts.c.id == account.id, accounts.c.password_hash == hashed)
+    try:
+        renamed = connection.execute(update(accounts).where(*still).values(email=account.email))
+    except IntegrityError:
+        raise EmailTaken from None
+    if not renamed.rowcount:
+        raise Unauthorized("The account was changed meanwhile; log in again.")
+    return account
+
+
+def forget(connection: Connection, account_id: UUID) -> None:
+    """Delete the account; raises `NotFound`. Its sessions end, the keys it has made are revoked."""
+    disable(connection, account_id)
+    connection.execute(delete(accounts).where(accounts.c.id == account_id))
 
 
 def disable(connection: Connection, account_id: UUID, disabled: bool = True) -> Account:
@@ -174,6 +204,14 @@ def _row(access: Access, condition: ColumnElement[bool]) -> Any:
     """The connection goes back at once: hashing a password takes long."""
     with access.engine.connect() as connection:
         return connection.execute(select(accounts).where(condition)).first()
+
+
+def _row_of(access: Access, account_id: UUID, password: str) -> Any:
+    """Raises `Unauthorized` for another password than the account's."""
+    row = _row(access, accounts.c.id == account_id)
+    if row is None or not passwords.is_right(password, row.password_hash):
+        raise Unauthorized("The current password is wrong.")
+    return row
 
 
 def _account(row: Any) -> Account:

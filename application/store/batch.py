@@ -1,15 +1,17 @@
 """One batch of commands before it is durable: what it read, and what it decided."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from application.store.log import NewEntry
+from application.store import log
+from application.store.log import Entry, NewEntry
 from application.store.mapper import to_new_entry
 from application.store.snapshots import EVERY, load_stream, load_streams
+from application.store.tables import events
 from application.store.work import Work
 from domain.aggregate import Aggregate, Fact
 
@@ -30,6 +32,7 @@ class Batch:
     facts: list[Fact] = field(default_factory=list)
     entries: list[NewEntry] = field(default_factory=list)
     undone: set[UUID] = field(default_factory=set)
+    committed: dict[int, list[Entry]] = field(default_factory=dict)
 
     def prefetch(self, stream_ids: Iterable[UUID]) -> None:
         """Load what is not in the map yet, all at once; what does not exist is remembered too."""
@@ -63,6 +66,13 @@ class Batch:
             self.touched.setdefault(stream_id, aggregate.version)
             self.aggregates.move_to_end(stream_id)
         return aggregate
+
+    def since(self, position: int) -> Sequence[Entry | NewEntry]:
+        """What was recorded after that position, last by earlier commands of this batch."""
+        if position not in self.committed:
+            later = log.read_where(self.connection, events.c.position > position)
+            self.committed[position] = list(later)
+        return [*self.committed[position], *self.entries]
 
     def accept(self, work: Work, metadata: str) -> None:
         """Take over what a command decided; all of it or, when it cannot be written, nothing."""

@@ -280,6 +280,8 @@ class Executor:
         decided = []
         for command in commands:
             item = _replay(command, kept, fresh)
+            if item is not None and any(key.is_shared for key in command.keys):
+                item = _refuse(batch, command) or item
             if item is None:
                 item = self._decide(batch, command)
                 if not isinstance(item.outcome, Forbidden):
@@ -288,18 +290,11 @@ class Executor:
         return decided, fresh
 
     def _decide(self, batch: Batch, command: Command) -> _Decided:
-        work = Work(
-            command.context,
-            batch.fetch,
-            batch.prefetch,
-            command.target,
-            command.expected_version,
-        )
+        work = _work(batch, command)
         outcome: Outcome
         before = len(batch.entries)
         try:
-            if command.permit is not None:
-                command.permit(replace(work, target=None))  # a version is not for everybody
+            _permit(command, work)
             shown = command.decide(work, **command.arguments)
             outcome = shown if isinstance(shown, DomainError) else Answer(command.present(shown), 0)
             batch.accept(work, command.context.metadata())
@@ -340,6 +335,31 @@ class Executor:
     def _forget_everything(self) -> None:
         self._aggregates.clear()
         self._known = None
+
+
+def _work(batch: Batch, command: Command) -> Work:
+    return Work(
+        command.context,
+        batch.fetch,
+        batch.prefetch,
+        batch.since,
+        command.target,
+        command.expected_version,
+    )
+
+
+def _permit(command: Command, work: Work) -> None:
+    if command.permit is not None:
+        command.permit(replace(work, target=None))  # a version is not for everybody
+
+
+def _refuse(batch: Batch, command: Command) -> _Decided | None:
+    """The refusal of who may not do this; None for who may."""
+    try:
+        _permit(command, _work(batch, command))
+    except DomainError as refusal:
+        return _Decided(refusal)
+    return None
 
 
 def _replay(command: Command, kept: answers.Kept, fresh: _Fresh) -> _Decided | None:

@@ -129,9 +129,10 @@ class Keys:
 
 
 def require_master_key(connection: Connection) -> None:
-    """Raise `WrongMasterKey` unless the first key there is opens with ours."""
-    for customer_id, wrapped in connection.execute(select(*_COLUMNS).limit(1)):
-        vault_of(connection).unwrap(customer_id, bytes(wrapped))
+    """Raise `WrongMasterKey` unless the oldest and the newest key there open with ours."""
+    for age in (customer_keys.c.customer_id, customer_keys.c.customer_id.desc()):
+        for customer_id, wrapped in connection.execute(select(*_COLUMNS).order_by(age).limit(1)):
+            vault_of(connection).unwrap(customer_id, bytes(wrapped))
 
 
 def seal_entries(keys: Keys, writes: Writes, new: Sequence["NewEntry"]) -> Sequence["NewEntry"]:

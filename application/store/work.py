@@ -1,6 +1,6 @@
 """What one command works on: aggregates by id, and what it decided about them."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.store.log import NewEntry
+from application.store.log import Entry, NewEntry
 from domain.aggregate import Aggregate, Fact
 from domain.errors import IdempotencyKeyReused, NotFound, Stale
 from domain.ids import derived_id
@@ -51,13 +51,15 @@ class Key:
     """An idempotency key: the same key gets the same answer, whatever happened in between.
 
     `fingerprint` is a digest of the request; empty where any request with the key is the same.
-    `expires_at` is None for a key that is kept as long as the log.
+    `expires_at` is None for a key that is kept as long as the log. Others may come with a key that
+    `is_shared`: its answer is for those only who may do the same.
     """
 
     scope: str
     key: str
     fingerprint: str = ""
     expires_at: datetime | None = None
+    is_shared: bool = False
 
     @cached_property
     def id(self) -> UUID:
@@ -128,11 +130,15 @@ class Command:
 
 @dataclass
 class Work:
-    """The hands of one command: `load`, `find` and `save`; or `record`."""
+    """The hands of one command: `load`, `find` and `save`; or `record`.
+
+    `since` tells what was recorded after a position of the log, up to this very command.
+    """
 
     context: Context
     fetch: Callable[[UUID], Aggregate | None]
     prefetch: Callable[[Iterable[UUID]], None]
+    since: Callable[[int], Sequence[Entry | NewEntry]] = lambda _: ()
     target: UUID | None = None
     expected_version: int | None = None
     facts: list[Fact] = field(default_factory=list)

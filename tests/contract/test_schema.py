@@ -30,11 +30,12 @@ from schemathesis.specs.openapi.checks import (
 )
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
+from application.access.identity import ATTENDEE
 from application.checkpoints import take_checkpoint
 from application.keys import new_key
 from tests.keys import bearer
 from tests.web.conftest import BoxOffice
-from tests.web.world import PASSWORD, World
+from tests.web.world import PASSWORD, World, account
 from web.permissions import RULES
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
@@ -197,6 +198,9 @@ def _send_as(roles: list[str], case: Case[Any], world: World) -> int:
             taken += 1
             if _name(case) == "log_out":
                 world.log_in(role)
+            if _name(case) == "delete_account":
+                again = account(world.office, ATTENDEE, UUID(world.ids["bob"]))
+                world.ids["bobs_account"] = str(again.id)
     return taken
 
 

@@ -51,6 +51,7 @@ def test_all_about_an_event_is_shown(given):
         "currency": "GBP",
         "capacity": 50,
         "status": "draft",
+        "published": False,
         "version": concert.version,
         "ticket_types": [
             {
@@ -86,7 +87,9 @@ def test_a_list_shows_events_without_their_ticket_types(given):
     with given.connection() as connection:
         first = list_events(connection, limit=1)["items"][0]
     assert first == {
-        name: value for name, value in shown(given, first["id"]).items() if name != "ticket_types"
+        name: value
+        for name, value in shown(given, first["id"]).items()
+        if name not in ("ticket_types", "published")
     }
 
 
@@ -178,6 +181,7 @@ def every_state(given):
         lead("Ongoing", "publish", "start"),
         lead("Completed", "publish", "start", "complete"),
         lead("Cancelled", "publish", "cancel"),
+        lead("Dropped", "cancel"),
     )
 
 
@@ -189,7 +193,13 @@ def test_drafts_and_cancelled_events_are_not_listed(given):
 @pytest.mark.usefixtures("every_state")
 @pytest.mark.parametrize("title", ["Draft", "Published", "Ongoing", "Completed", "Cancelled"])
 def test_events_can_be_listed_by_status(given, title):
-    assert titles(given, status=title.lower()) == [title]
+    assert titles(given, status=title.lower(), unpublished=title == "Draft") == [title]
+
+
+@pytest.mark.usefixtures("every_state")
+def test_what_was_never_published_is_listed_for_those_only_who_may_see_it(given):
+    assert titles(given, status="draft") == []
+    assert titles(given, status="cancelled", unpublished=True) == ["Cancelled", "Dropped"]
 
 
 def test_events_are_listed_by_start_in_either_direction(given):

@@ -19,7 +19,9 @@ from web.app import create_app
 Json = dict[str, Any]
 
 ADULT, CHILD = 0, 1
-UNLIMITED: Any = dict.fromkeys(("rate_limit", "rate_limit_address", "rate_limit_log_in"), "")
+UNLIMITED: Any = dict.fromkeys(
+    ("rate_limit", "rate_limit_address", "rate_limit_log_in", "rate_limit_wrong_keys"), ""
+)
 """Tests ask more of a box office in a minute than people do."""
 EVENT: Json = {
     "title": "Midsummer Night",

@@ -206,6 +206,51 @@ def test_a_disabled_account_is_out_at_once_and_in_again_when_enabled(
     assert log_in(anybody, body)["account"]["disabled"] is False
 
 
+def test_an_account_that_is_deleted_is_gone_and_its_keys_are_revoked(
+    anybody: BoxOffice, office: BoxOffice
+):
+    admin, body = _admin(office), registration()
+    account = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    made = admin.post("/api/v1/accounts", account, 201)
+    tokens = log_in(anybody, body)
+    olga = BoxOffice(office.turnstile, bearer(tokens["access_token"]))
+    new = {"name": "Mine", "role": "service", "scopes": ["stats:read"]}
+    secret = olga.post("/api/v1/api-keys", new, 201)["secret"]
+    assert status_of(anybody, secret, "/stats") == 200
+    path = f"/api/v1/accounts/{made['id']}"
+    assert admin.send("DELETE", path).status_code == 204
+    assert status_of(anybody, tokens["access_token"]) == 401
+    assert status_of(anybody, secret, "/stats") == 401
+    log_in(anybody, body, 401)
+    assert admin.send("DELETE", path).status_code == 404
+    assert admin.post("/api/v1/accounts", account, 201)["id"] != made["id"]
+
+
+def test_people_change_the_address_that_they_log_in_with(anybody: BoxOffice, office: BoxOffice):
+    (body, tokens), (taken, _) = registered(anybody), registered(anybody)
+    ada = BoxOffice(office.turnstile, bearer(tokens["access_token"]))
+    new = f"New-{uuid4()}@Example.org"
+    change = {"email": new, "password": PASSWORD}
+    ada.post("/api/v1/auth/email", change | {"password": "not the password"}, 401)
+    problem = ada.post("/api/v1/auth/email", change | {"email": taken["email"]}, 409)
+    assert problem["type"] == "/problems/email-taken"
+    assert ada.get(ME)["email"] == body["email"].casefold()
+    changed = ada.post("/api/v1/auth/email", change)
+    assert changed == tokens["account"] | {"email": new.casefold()}
+    log_in(anybody, body, 401)
+    assert log_in(anybody, body, email=new)["account"] == changed == ada.get(ME)
+    customer = office.get(f"/api/v1/customers/{changed['subject_id']}")
+    assert customer["email"] == body["email"]
+
+
+def test_wrong_passwords_for_another_address_are_few(anybody: BoxOffice, office: BoxOffice):
+    _, tokens = registered(anybody)
+    ada = BoxOffice(office.turnstile, bearer(tokens["access_token"]))
+    change = {"email": f"{uuid4()}@example.org", "password": "not the password"}
+    for status in [401] * 10 + [429]:
+        ada.post("/api/v1/auth/email", change, status)
+
+
 def test_an_admin_makes_accounts_and_lists_them(anybody: BoxOffice, office: BoxOffice):
     admin, body = _admin(office), registration()
     new = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
@@ -237,6 +282,28 @@ def test_an_organizer_makes_keys_for_own_events_only(anybody: BoxOffice, office:
     olga.post(f"/api/v1/api-keys/{of_all['id']}/revoke", {}, 404)
     assert olga.post(f"/api/v1/api-keys/{made['id']}/revoke")["revoked_at"]
     assert gate.send("POST", "/api/v1/checkins", json={}).status_code == 401
+
+
+def test_a_key_of_an_organizer_is_good_no_more_for_an_event_that_is_given_away(
+    anybody: BoxOffice, office: BoxOffice
+):
+    admin, body = _admin(office), registration()
+    account = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    admin.post("/api/v1/accounts", account, 201)
+    olga = BoxOffice(office.turnstile, bearer(log_in(anybody, body)["access_token"]))
+    event, kept = olga.event(), olga.event()
+    new = {"name": "North gate", "role": "gate", "event_ids": [event["id"], kept["id"]]}
+    made, of_the_house = (who.post("/api/v1/api-keys", new, 201) for who in (olga, admin))
+    gate, other = (
+        BoxOffice(office.turnstile, bearer(key["secret"])) for key in (made, of_the_house)
+    )
+    attempt = {"event_id": event["id"], "secret": "forged", "nonce": "0001"}
+    assert gate.scan(event, **attempt)["reason"] == "invalid"
+    admin.patch(f"/api/v1/events/{event['id']}", {"organizer": {"id": str(uuid4()), "name": "O"}})
+    gate.post("/api/v1/checkins", attempt, 403)
+    gate.post("/api/v1/checkins", attempt | {"nonce": "0002"}, 403)
+    assert other.scan(event, **attempt)["reason"] == "invalid"
+    assert gate.scan(kept, secret="forged")["reason"] == "invalid"
 
 
 @pytest.mark.parametrize(
@@ -339,6 +406,25 @@ def test_a_draft_is_not_there_for_others(anybody: BoxOffice, office: BoxOffice):
     draft = office.event(publish=False)
     anybody.get(f"/api/v1/events/{draft['id']}", 404)
     assert office.get(f"/api/v1/events/{draft['id']}")["status"] == "draft"
+
+
+def test_a_draft_that_is_called_off_is_still_not_there_for_others(
+    anybody: BoxOffice, office: BoxOffice
+):
+    body = registration()
+    account = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    _admin(office).post("/api/v1/accounts", account, 201)
+    olga = BoxOffice(office.turnstile, bearer(log_in(anybody, body)["access_token"]))
+    title = f"Secret {uuid4()}"
+    draft, shown = olga.event(publish=False, title=title), olga.event(title=title)
+    for event in (draft, shown):
+        olga.post(f"/api/v1/events/{event['id']}/cancel")
+    cancelled = f"/api/v1/events?status=cancelled&organizer_id={draft['organizer_id']}"
+    assert [item["id"] for item in anybody.get(cancelled)["items"]] == [shown["id"]]
+    anybody.get(f"/api/v1/events/{draft['id']}", 404)
+    assert anybody.get(f"/api/v1/events/{shown['id']}")["status"] == "cancelled"
+    assert {item["id"] for item in olga.get(cancelled)["items"]} == {shown["id"], draft["id"]}
+    assert olga.get(f"/api/v1/events/{draft['id']}")["status"] == "cancelled"
 
 
 def _claims(office: BoxOffice, token: str, **changes: Any) -> Json:
@@ -498,6 +584,22 @@ def test_an_export_tells_nothing_of_others(anybody: BoxOffice, office: BoxOffice
     (hers,) = ada.get(f"/api/v1/customers/{tokens['account']['subject_id']}/export")["tickets"]
     assert hers["history"][-1]["who"] == f"attendee:{tokens['account']['id']}"
     assert hers["history"][-1]["metadata"]["ip"] == "127.0.0.1"
+
+
+def test_an_export_tells_from_where_the_customer_ordered_even_when_their_account_is_gone(
+    anybody: BoxOffice, office: BoxOffice
+):
+    _, tokens = registered(anybody)
+    ada, me = BoxOffice(office.turnstile, bearer(tokens["access_token"])), tokens["account"]
+    order = ada.order(office.event(), {"id": me["subject_id"]})
+    office.post(f"/api/v1/orders/{order['id']}/pay", {"method": "card"})
+    for mine in (ada, office):
+        (held,) = mine.get(f"/api/v1/customers/{me['subject_id']}/export")["orders"]
+        placed, paid = held["history"]
+        assert (placed["who"], placed["metadata"]["ip"]) == (f"attendee:{me['id']}", "127.0.0.1")
+        assert (paid["who"], paid["metadata"]) == ("service", {})
+        with office.turnstile.access.changing() as connection:
+            connection.execute(text("DELETE FROM accounts WHERE email = :email"), me)
 
 
 def test_a_key_that_was_just_seen_is_no_credential_of_another_scheme(

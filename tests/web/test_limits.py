@@ -6,12 +6,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from limits import parse
+from sqlalchemy import Connection
 
-from application.access import accounts
+from application.access import access as remembering
+from application.access import accounts, api_keys
 from application.composition import Turnstile, compose
 from application.settings import Settings
 from tests.keys import bearer, service_key
 from tests.web.conftest import BoxOffice
+from web import limits
 
 PASSWORD = "correct horse battery"
 
@@ -72,6 +76,49 @@ def test_bad_credentials_count_as_well(limited: Limited):
     assert asked(office, 3, **bearer("turnstile_nonsense")) == [401, 401, 429]
 
 
+def test_wrong_keys_from_one_address_are_soon_not_looked_up_any_more(
+    limited: Limited, office: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(remembering, "REMEMBER_SECONDS", 0.0)
+    guessed = limited(rate_limit_wrong_keys="3 per minute")
+    looked_up: list[str] = []
+    with_secret = api_keys.with_secret
+
+    def look_up(connection: Connection, secret: str) -> api_keys.ApiKey:
+        looked_up.append(secret)
+        return with_secret(connection, secret)
+
+    monkeypatch.setattr(api_keys, "with_secret", look_up)
+    assert asked(guessed, 1, **office.credentials) == [200]
+    for number, status in enumerate([401] * 3 + [429] * 2):
+        assert asked(guessed, 1, **bearer(f"turnstile_guess_{number}")) == [status]
+    assert len(looked_up) == 4
+    unknown_here = bearer(service_key(office.turnstile))
+    assert asked(guessed, 1, **unknown_here) == [429]
+    assert asked(guessed, 1, address="10.0.0.2", **unknown_here) == [200]
+    assert asked(guessed, 1, **unknown_here) == asked(guessed, 1, **office.credentials) == [200]
+    assert asked(guessed, 1) == [200]
+    refused = guessed.send(
+        "GET",
+        "/api/v1/events",
+        headers=bearer("turnstile_x"),
+        environ_base={"REMOTE_ADDR": "10.0.0.1"},
+    )
+    assert 0 < int(refused.headers["Retry-After"]) <= 60
+
+
+def test_a_key_that_was_good_is_looked_up_once_more(
+    limited: Limited, office: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(remembering, "REMEMBER_SECONDS", 0.0)
+    guessed = limited(rate_limit_wrong_keys="2 per minute")
+    secret = service_key(office.turnstile)
+    assert asked(guessed, 2, **bearer(secret)) == [200, 200]
+    with office.turnstile.access.changing() as connection:
+        api_keys.revoke(connection, api_keys.with_secret(connection, secret).id)
+    assert asked(guessed, 4, **bearer(secret)) == [401] * 3 + [429]
+
+
 def test_keys_have_a_limit_of_their_own_or_none(limited: Limited, office: BoxOffice):
     free = limited(rate_limit="1 per minute", rate_limit_address="1 per minute")
     assert asked(free, 3, **office.credentials) == [200, 200, 200]
@@ -108,6 +155,35 @@ def test_wrong_passwords_for_an_account_are_few_and_right_ones_are_not_counted(o
     assert elsewhere.status_code == 200
 
 
+@pytest.mark.parametrize("storage", ["memory", "redis"])
+def test_wrong_passwords_from_elsewhere_do_not_shut_out_who_logged_in_here_before(
+    limited: Limited,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    storage: str,
+):
+    monkeypatch.setattr(limits, "WRONG_PASSWORDS", parse("4 per 15 minutes"))
+    monkeypatch.setattr(limits, "WRONG_PASSWORDS_IN_ALL", parse("6 per 15 minutes"))
+    redis_url = request.getfixturevalue("redis_url") if storage == "redis" else None
+    office, email = limited(redis_url=redis_url), f"{uuid4()}@example.org"
+    accounts.create(office.turnstile.access, email, PASSWORD, "auditor")
+
+    def tried(address: str, password: str) -> int:
+        body, environ = {"email": email, "password": password}, {"REMOTE_ADDR": address}
+        return int(
+            office.send("POST", "/api/v1/auth/login", json=body, environ_base=environ).status_code
+        )
+
+    assert tried("10.1.0.1", PASSWORD) == 200
+    assert [tried(f"10.2.0.{number}", "a wrong password") for number in range(7)] == (
+        [401] * 6 + [429]
+    )
+    assert tried("10.3.0.1", PASSWORD) == 429
+    assert tried("10.1.0.1", PASSWORD) == 200
+    assert [tried("10.1.0.1", "a wrong password") for _ in range(5)] == [401] * 4 + [429]
+    assert tried("10.1.0.1", PASSWORD) == 429
+
+
 def test_processes_count_together_in_redis_and_go_on_without_it(limited: Limited, redis_url: str):
     first, second = (limited(rate_limit="2 per minute", redis_url=redis_url) for _ in range(2))
     assert asked(first, 1) + asked(second, 2) == [200, 200, 429]
@@ -115,7 +191,7 @@ def test_processes_count_together_in_redis_and_go_on_without_it(limited: Limited
     assert asked(alone, 3) == [200, 200, 429]
 
 
-@pytest.mark.parametrize("name", ["RATE_LIMIT", "RATE_LIMIT_LOG_IN"])
+@pytest.mark.parametrize("name", ["RATE_LIMIT", "RATE_LIMIT_LOG_IN", "RATE_LIMIT_WRONG_KEYS"])
 def test_a_limit_that_is_none_is_refused_at_the_start(name: str):
     with pytest.raises(ValueError, match=name):
         Settings.from_environment({name: "often"})

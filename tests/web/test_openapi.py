@@ -84,9 +84,11 @@ POST /api/v1/auth/login
 POST /api/v1/auth/refresh
 POST /api/v1/auth/logout
 POST /api/v1/auth/password
+POST /api/v1/auth/email
 GET /api/v1/auth/me
 POST /api/v1/accounts
 GET /api/v1/accounts
+DELETE /api/v1/accounts/{account_id}
 POST /api/v1/accounts/{account_id}/disable
 POST /api/v1/accounts/{account_id}/enable
 POST /api/v1/api-keys

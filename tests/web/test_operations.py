@@ -1,13 +1,16 @@
 """For those who run it: health, metrics, the pages of the API, and the server's own start."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 import migrations
 from application.composition import compose
 from application.settings import Settings
+from application.store.vault import WrongMasterKey
 from tests.keys import bearer
 from tests.web.conftest import BoxOffice
 from web import wsgi
@@ -94,12 +97,42 @@ def test_the_pages_of_the_api_need_nothing_from_elsewhere(
     assert office.send("GET", "/docs/swagger/../../__init__.py").status_code == 404
 
 
-def test_a_server_finds_its_application(monkeypatch: pytest.MonkeyPatch, sqlite_url: str):
-    monkeypatch.setenv("DATABASE_URL", sqlite_url)
-    monkeypatch.delenv("REDIS_URL", raising=False)
-    monkeypatch.setattr(wsgi, "configure_logs", lambda: None)
-    app = wsgi.application()
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Flask]:
+    """`served(url, NAME=value)` is what a WSGI server gets."""
+
+    def start(url: str, **environment: str) -> Flask:
+        monkeypatch.delenv("REDIS_URL", raising=False)
+        monkeypatch.setattr(wsgi, "configure_logs", lambda: None)
+        for name, value in {"DATABASE_URL": url, **environment}.items():
+            monkeypatch.setenv(name, value)
+        return wsgi.application()
+
+    return start
+
+
+def test_a_server_finds_its_application(served: Callable[..., Flask], sqlite_url: str):
+    app = served(sqlite_url)
     turnstile = app.extensions["turnstile"]
     migrations.upgrade(turnstile.engine)
     assert app.test_client().get("/health/ready").status_code == 200
     turnstile.close()
+
+
+@pytest.mark.parametrize("name", ["MASTER_KEY", "SECRET_KEY"])
+def test_no_server_starts_on_a_secret_that_everybody_knows(served: Callable[..., Flask], name: str):
+    with pytest.raises(ValueError, match=f"With PostgreSQL, set {name}"):
+        served("postgresql://nobody@127.0.0.1:1/none", **{name: ""})
+
+
+@pytest.mark.parametrize("ours", ["oldest", "newest"])
+def test_no_server_starts_unless_the_oldest_and_the_newest_key_open(
+    served: Callable[..., Flask], migrated_url: str, ours: str
+):
+    keys = ["ab" * 32, "cd" * 32]
+    for key in keys if ours == "oldest" else reversed(keys):
+        turnstile = compose(Settings(database_url=migrated_url, master_key=key))
+        BoxOffice(turnstile).customer()
+        turnstile.close()
+    with pytest.raises(WrongMasterKey):
+        served(migrated_url, MASTER_KEY=keys[0])

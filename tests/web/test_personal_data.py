@@ -1,8 +1,10 @@
 """Names, e-mail addresses and phone numbers: where they rest, and that they can be forgotten."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,6 +19,7 @@ from application.importing import Importer, Names
 from application.settings import Settings
 from application.store.database import is_postgres, truncate_wal
 from application.store.snapshots import load_stream
+from projections import held_data
 from projections.engine import comparing
 from projections.engine.rebuild import compare, rebuild
 from projections.registry import READ_MODELS
@@ -256,6 +259,11 @@ def test_a_customer_gets_everything_that_is_held_about_them(own: BoxOffice):
     assert held["statistics"]["total_orders_placed"] == 3
     assert [order["status"] for order in held["orders"]] == ["paid", "paid", "placed"]
     assert [len(order["payments"]) for order in held["orders"]] == [1, 1, 0]
+    assert [[fact["what"] for fact in order["history"]] for order in held["orders"]] == [
+        ["Order.Placed", "Order.Paid"],
+        ["Order.Placed", "Order.Paid"],
+        ["Order.Placed"],
+    ]
     assert [item["data"]["profile"]["name"] for item in held["history"]] == [NAME, NEW_NAME]
     tickets = {ticket["is_holder"]: ticket for ticket in held["tickets"]}
     assert [fact["what"] for fact in tickets[True]["history"]] == [
@@ -269,6 +277,23 @@ def test_a_customer_gets_everything_that_is_held_about_them(own: BoxOffice):
     assert "secret" not in tickets[True]
     assert "Ada" not in str(held)
     own.get(f"/api/v1/customers/{UUID(int=7)}/export", 404)
+
+
+def test_an_export_is_written_as_it_is_read_and_keeps_no_connection(
+    own: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    _, customer = sold_to(own)
+    path = f"/api/v1/customers/{customer['id']}/export"
+    whole, pool = own.get(path), own.turnstile.engine.pool
+    monkeypatch.setattr(held_data, "SLICE", 1)
+    assert own.get(path) == whole
+    response = own.client.get(path, headers=own.credentials)
+    assert "Content-Length" not in response.headers
+    pieces = response.iter_encoded()
+    started = b"".join(islice(pieces, 10))
+    assert b'"orders":[{' in started
+    assert pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert json.loads(started + b"".join(pieces)) == whole
 
 
 def test_a_log_of_plain_names_can_be_read(own: BoxOffice):

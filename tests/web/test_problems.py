@@ -1,5 +1,6 @@
 """Refusals: one form for all of them, and nothing inside it that is not for callers."""
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -59,6 +60,24 @@ def test_a_database_that_does_not_answer_is_for_later(
     response = _failing(office, monkeypatch, error)
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "1"
+    assert response.json["detail"] == "Try again in a moment."
+
+
+@pytest.mark.parametrize(
+    ("request_line", "takes_key"),
+    [
+        ("POST /api/v1/orders", True),
+        ("PATCH /api/v1/events/{}", True),
+        ("GET /api/v1/orders/{}", False),
+    ],
+)
+def test_only_who_asked_for_a_command_is_told_of_the_key_that_finds_out(
+    office: BoxOffice, request_line: str, takes_key: bool
+):
+    method, path = request_line.format(uuid4()).split()
+    with office.app.test_request_context(path, method=method):
+        unavailable: Any = office.app.handle_user_exception(StoreUnavailable("password"))
+        assert ("Idempotency-Key" in unavailable.json["detail"]) == takes_key
 
 
 def test_what_nobody_expected_tells_nothing_and_is_logged(

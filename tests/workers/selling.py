@@ -30,17 +30,21 @@ class Sale:
 
     def hold(self, minutes: float = 30) -> UUID:
         """Place an order for two tickets; its id."""
-        order_id = uuid7()
-        self._do(
-            place_order,
-            order_id=order_id,
-            event_id=self.event_id,
-            customer_id=self.customer_id,
-            wishes=[Wish(self.ticket_type_id, 2)],
-            payment_method="card",
-            hold=timedelta(minutes=minutes),
-        )
-        return order_id
+        order = self.order(self.customer_id, minutes)
+        self._turnstile.executor.execute(order)
+        return order.arguments["order_id"]  # type: ignore[no-any-return]
+
+    def order(self, customer_id: UUID, minutes: float = 30) -> Command:
+        """What places that customer's order for two tickets."""
+        arguments = {
+            "order_id": uuid7(),
+            "event_id": self.event_id,
+            "customer_id": customer_id,
+            "wishes": [Wish(self.ticket_type_id, 2)],
+            "payment_method": "card",
+            "hold": timedelta(minutes=minutes),
+        }
+        return Command(place_order, arguments, CONTEXT, show)
 
     def sell(self) -> int:
         """Two tickets more; the position."""

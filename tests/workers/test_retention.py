@@ -1,7 +1,9 @@
 """Retention: who is due is erased in batches, once, and only by read models that are up to date."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -9,14 +11,17 @@ from structlog.testing import capture_logs
 
 from application.composition import Turnstile
 from application.customers import register_customer
+from application.events import change_event
 from application.history import history
 from application.presenting import show
 from application.settings import Settings
+from application.store.group_commit import Outcome
 from application.store.work import Command, Context
 from domain.customer import Profile
 from domain.ids import uuid7
+from projections import held_data
 from projections.engine.projector import Projector
-from tests.workers.selling import Sale
+from tests.workers.selling import CONTEXT, Sale
 from tests.workers.test_projector import projecting
 from workers import retention, tidying
 
@@ -63,6 +68,61 @@ def test_nobody_is_erased_while_a_read_model_lags(
     with capture_logs() as logs:
         assert retention.erase_idle(keeping) == 0
     assert [line["event"] for line in logs] == ["retention.postponed"]
+
+
+Act = Callable[[list[UUID]], Command]
+
+
+@pytest.fixture
+def meanwhile(keeping: Turnstile, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`meanwhile(act)`: what it asks for is done once it is known who is due; or in one batch with
+    what erases them."""
+    found, execute_all = held_data.idle_customers, keeping.executor.execute_all
+
+    def arrange(act: Act, in_the_same_batch: bool = False) -> None:
+        def found_before(*asked: Any) -> list[UUID]:
+            due = found(*asked)
+            monkeypatch.undo()
+            command = act(due)
+            if in_the_same_batch:
+
+                def with_them(commands: Sequence[Command]) -> list[Outcome]:
+                    return execute_all([command, *commands])[1:]
+
+                monkeypatch.setattr(keeping.executor, "execute_all", with_them)
+            else:
+                keeping.executor.execute(command)
+            return due
+
+        monkeypatch.setattr(held_data, "idle_customers", found_before)
+
+    return arrange
+
+
+@pytest.mark.parametrize("in_the_same_batch", [False, True])
+def test_who_orders_while_they_are_about_to_be_erased_stays(
+    keeping: Turnstile, meanwhile: Callable[..., None], in_the_same_batch: bool
+) -> None:
+    sale = Sale(keeping)
+    Projector(keeping).catch_up()
+    meanwhile(lambda due: sale.order(customer_id=due[3]), in_the_same_batch)
+    with capture_logs() as logs:
+        assert retention.erase_idle(keeping) == 6
+    assert [line["event"] for line in logs].count("retention.kept") == 1
+    Projector(keeping).catch_up()
+    assert retention.count_idle(keeping) == 0
+
+
+def test_nobody_is_erased_while_an_event_changes_for_which_they_may_have_tickets(
+    keeping: Turnstile, meanwhile: Callable[..., None]
+) -> None:
+    sale = Sale(keeping)
+    Projector(keeping).catch_up()
+    later = {"event_id": sale.event_id, "changes": {"ends_at": datetime.now(UTC) + timedelta(99)}}
+    meanwhile(lambda _: Command(change_event, later, CONTEXT, show))
+    assert retention.erase_idle(keeping) == 0
+    Projector(keeping).catch_up()
+    assert retention.erase_idle(keeping) == 7
 
 
 def test_without_a_rule_everybody_is_kept(turnstile: Turnstile) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from flask import Response
 from sqlalchemy import Connection, select
 
 from application.access import accounts, sessions
@@ -22,12 +23,13 @@ from web.blueprint import Blueprint
 from web.caller import caller, credential
 from web.current import turnstile
 from web.idempotency import access_fingerprint, access_key
-from web.limits import counting_wrong_passwords
+from web.limits import counting_wrong_passwords, know_address
 from web.once import Change, Outcome
 from web.reading import reads_primary
 from web.schemas.access import (
     AccountInfo,
     AccountPage,
+    EmailChange,
     LogIn,
     NewAccount,
     PageQuery,
@@ -127,6 +129,23 @@ def change_password(body: dict[str, Any]) -> Change:
     return lambda connection: _logged_in(connection, accounts.set_password(connection, changed))
 
 
+@blueprint.once("/auth/email", *PROBLEMS, 403, 409)
+@blueprint.takes(EmailChange, example=LOG_IN)
+@blueprint.answers(200, AccountInfo)
+def change_email(body: dict[str, Any]) -> Change:
+    """Change the e-mail address to log in with
+
+    The customer's is another, whose change is `PATCH /api/v1/customers/{customer_id}`.
+    """
+    own_id = caller().identity.id
+    if own_id is None:
+        raise Unauthorized
+    with counting_wrong_passwords(str(own_id)):
+        changed = accounts.prepare_email(turnstile().access, own_id, **body)
+    know_address(body["email"])
+    return lambda connection: _shown(accounts.set_email(connection, changed))
+
+
 @blueprint.plain("/auth/me", "GET", 401, 403, 503)
 @reads_primary()
 @blueprint.answers(200, AccountInfo)
@@ -173,6 +192,18 @@ def enable_account(body: dict[str, Any], account_id: UUID) -> Change:
     return lambda connection: _shown(accounts.disable(connection, account_id, False))
 
 
+@blueprint.plain("/accounts/<uuid:account_id>", "DELETE", 403, 404, 503)
+@blueprint.answers(204)
+def delete_account(account_id: UUID) -> Response:
+    """Delete an account; all its sessions end, and the keys that it has made are revoked
+
+    The customer that an attendee is stays: `POST /api/v1/customers/{customer_id}/erase`.
+    """
+    with turnstile().access.changing() as connection:
+        accounts.forget(connection, account_id)
+    return Response(status=204)
+
+
 def _register(profile: Profile, key: Key) -> UUID:
     """The customer of a new account: one only, however often this is asked for under one key."""
     customer_id, asked = uuid7(), access_key()
@@ -195,6 +226,7 @@ def _logged_in(
 ) -> Outcome:
     """The tokens of a new session."""
     begun = sessions.begin(connection, account, password_hash)
+    know_address(account.email)
     return Outcome(tokens(account, *begun), status, account.id)
 
 

@@ -38,7 +38,7 @@ def check_in(body: dict[str, Any]) -> Response:
     """Try to pass a gate; every attempt is recorded, whatever comes of it"""
     event_id, nonce = body["event_id"], body.pop("nonce", None)
     at, shown = _past(body.pop("at")), _shown(body)
-    keys = () if nonce is None else (Key(scope=f"checkin:{event_id}", key=nonce),)
+    keys = () if nonce is None else (Key(f"checkin:{event_id}", nonce, is_shared=True),)
     scan = Scan(forced=body.pop("force"), **body)
     return record(
         gate.check_in, show_check_in, None, keys, at, scan=scan, event_id=event_id, **shown

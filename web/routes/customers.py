@@ -15,6 +15,7 @@ from projections.customer_statistics import CUSTOMER_STATISTICS
 from projections.customers import CUSTOMERS
 from web.blueprint import Blueprint
 from web.commands import change, create
+from web.encoding import streamed_json
 from web.reading import found, reads
 from web.schemas.common import Nothing
 from web.schemas.customers import (
@@ -104,5 +105,9 @@ def get_customer_statistics(connection: Connection, customer_id: UUID) -> Any:
 @reads(*held_data.MODELS)
 @blueprint.shows(HeldData)
 def export_customer(connection: Connection, customer_id: UUID) -> Any:
-    """Export everything that is held about a customer"""
-    return found(held_data.held_about(connection, customer_id), "customer", customer_id)
+    """Export everything that is held about a customer
+
+    The answer is written as it is read, and may be very long; one that breaks off is not JSON.
+    """
+    held = found(held_data.held_about(connection, customer_id), "customer", customer_id)
+    return streamed_json(held)

@@ -120,10 +120,11 @@ def cancel_event(body: dict[str, Any], event_id: UUID) -> Response:
 @blueprint.asks(EventQuery)
 @blueprint.shows(EventPage)
 def list_events(connection: Connection, query: dict[str, Any]) -> Any:
-    """List events; drafts are listed for those who make them"""
+    """List events; those never published are listed for those who make them"""
     if query.get("status") == "draft":
         query = narrow_to_own_drafts(query)
-    return catalogue.list_events(connection, **query)
+    unpublished = sees_drafts(query.get("organizer_id"))
+    return catalogue.list_events(connection, **query, unpublished=unpublished)
 
 
 @blueprint.get("/<uuid:event_id>")
@@ -132,7 +133,7 @@ def list_events(connection: Connection, query: dict[str, Any]) -> Any:
 def get_event(connection: Connection, event_id: UUID) -> Any:
     """Look up an event with its ticket types"""
     event = found(catalogue.event(connection, event_id), "event", event_id)
-    if event["status"] == "draft" and not sees_drafts(event["organizer_id"]):
+    if not event.pop("published") and not sees_drafts(event["organizer_id"]):
         raise NotFound(f"There is no event {event_id}.")
     return event
 

@@ -40,6 +40,11 @@ class PasswordChange(Strict):
     new_password = password()
 
 
+class EmailChange(Strict):
+    email = email(required=True)
+    password = password()
+
+
 class NewAccount(Strict):
     """An account that an admin makes for somebody."""
 

@@ -9,6 +9,16 @@ from web.schemas.orders import FullOrder
 from web.schemas.tickets import TICKET_STATUSES
 
 
+class HeldOrder(FullOrder):
+    """An order of the customer, with what was recorded of it."""
+
+    history = fields.List(
+        fields.Nested(RecordedFact),
+        required=True,
+        metadata={"description": "With the IP address of what they did themselves."},
+    )
+
+
 class HeldTicket(Schema):
     """A ticket that the customer holds or held, without its secret."""
 
@@ -34,7 +44,7 @@ class HeldData(Schema):
     customer = fields.Nested(ListedCustomer, required=True)
     accounts = fields.List(fields.Nested(AccountInfo), required=True)
     statistics = fields.Nested(CustomerStatistics, required=True)
-    orders = fields.List(fields.Nested(FullOrder), required=True)
+    orders = fields.List(fields.Nested(HeldOrder), required=True)
     tickets = fields.List(fields.Nested(HeldTicket), required=True)
     history = fields.List(
         fields.Nested(RecordedFact),
