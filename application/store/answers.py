@@ -47,6 +47,17 @@ class KeptAnswer(msgspec.Struct, frozen=True):
         return self.answer
 
 
+class _Row(msgspec.Struct):
+    """A row of the table."""
+
+    id: UUID
+    scope: str
+    key: str
+    fingerprint: str
+    answer: str
+    expires_at: datetime | None
+
+
 Kept = dict[tuple[str, str], KeptAnswer]
 """Stored answers by scope and key."""
 
@@ -58,6 +69,11 @@ def find(connection: Connection, keys: Sequence[Key]) -> Kept:
     for start in range(0, len(ids), SLICE):
         rows += connection.execute(_KEPT, {"ids": ids[start : start + SLICE]})
     return unexpired(connection, rows)
+
+
+def read(rows: str) -> list[_Row]:
+    """The rows of the table in this JSON."""
+    return msgspec.json.decode(rows, type=list[_Row])
 
 
 def unexpired(connection: Connection, rows: Iterable[Any]) -> Kept:

@@ -29,6 +29,7 @@ from application.store.mapper import to_fact
 from application.store.sealing import Keys
 from application.store.signals import LOG, Signals
 from application.store.snapshots import keep_snapshots, load_streams
+from application.store.transactions import Begun
 from application.store.work import Answer, Command, Key, Work
 from application.store.writes import writes_to
 from domain.errors import AlreadyExists, DomainError, Forbidden, IdempotencyKeyReused
@@ -237,13 +238,14 @@ class Executor:
         known = self._known.position if self._known else 0
         with holding(self._engine) as connection:
             self._load_ahead(connection, commands)
-            head, digest, kept = transactions.begin(connection, keys, known)
+            begun = transactions.begin(connection, keys, known, MOST_TO_CATCH_UP)
             self._take_latecomers(commands)
-            self._catch_up(connection, head, digest)
+            self._catch_up(begun)
             batch = Batch(self._aggregates, connection)
-            decided, fresh = self._decide_all(batch, commands, kept)
+            decided, fresh = self._decide_all(batch, commands, begun.kept)
             keep_snapshots(connection, batch.due_for_snapshot())
-            first, end = head.position + 1, head
+            head = end = begun.head
+            first = head.position + 1
             with writes_to(connection) as writes:
                 keys_of_customers = Keys(connection)
                 if batch.entries:
@@ -312,25 +314,23 @@ class Executor:
         after = len(batch.entries)
         return _Decided(outcome, after - 1 if after > before else None)
 
-    def _catch_up(self, connection: Connection, head: Head, digest: bytes | None) -> None:
+    def _catch_up(self, begun: Begun) -> None:
         """Bring the map to the locked head of the log.
 
-        Nothing in it is trusted after too much, nor when `digest`, the hash where it stands, shows
-        that it is another log that it stands in.
+        Nothing in it is trusted after too much, nor when the event where it stands shows that it
+        is another log that it stands in.
         """
         known = self._known
-        missed = head.position - known.position if known else 0
-        if known is None or digest != known.hash or missed > MOST_TO_CATCH_UP:
+        missed = begun.head.position - known.position if known else 0
+        if known is None or begun.known != known.hash or missed > MOST_TO_CATCH_UP:
             self._aggregates.clear()
-        elif missed and self._aggregates:
+        elif missed:
             MISSED.inc(missed)
-            for entry in log.read(
-                connection, after=known.position, until=head.position, limit=missed
-            ):
+            for entry in begun.missed:
                 aggregate = self._aggregates.get(entry.stream_id)
                 if aggregate is not None and entry.version == aggregate.version + 1:
                     to_fact(entry).mutate(aggregate)
-        self._known = head
+        self._known = begun.head
 
     def _forget_everything(self) -> None:
         self._aggregates.clear()

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from application.store import answers, log
 from application.store.database import is_postgres
-from application.store.log import Head
+from application.store.log import Entry, Head
 from application.store.postgres_text import array_text
 from application.store.work import Key
 from application.store.writes import Writes
@@ -22,26 +22,38 @@ class Begun(NamedTuple):
 
     `known` is the hash of the event at the position that was asked about, None if there is none:
     a log that was restored, or has failed over to a server that lacks the end, has another.
+    `missed` are the events after that position, no more than were asked for.
     """
 
     head: Head
     known: bytes | None
+    missed: list[Entry]
     kept: answers.Kept
 
 
-def begin(connection: Connection, keys: Sequence[Key], known: int) -> Begun:
+def begin(connection: Connection, keys: Sequence[Key], known: int, most: int) -> Begun:
     """Begin by locking the head; `connection` is one from `holding`.
 
-    To end it, `commit`; if it raises, nothing has happened, unless it was `commit` that raised.
+    Read are what is kept under `keys`, and up to `most` events after the position `known`; none
+    after 0. To end it, `commit`; if it raises, nothing has happened, unless it was `commit` that
+    raised.
     """
+    last = known + most if known else 0
     if not is_postgres(connection):
         head = log.lock_head(connection)
-        return Begun(head, log.hash_at(connection, known), answers.find(connection, keys))
+        missed = log.read(connection, after=known, until=min(head.position, last), limit=most)
+        digest = log.hash_at(connection, known)
+        return Begun(head, digest, missed, answers.find(connection, keys))
     wanted = array_text([key.id for key in keys])
-    rows = connection.exec_driver_sql(_BEGIN_SQL, (known, wanted)).all()
-    head = Head(rows[0].position, bytes(rows[0].hash))
-    digest = None if rows[0].known is None else bytes(rows[0].known)
-    return Begun(head, digest, answers.unexpired(connection, [row for row in rows if row.id]))
+    rows = connection.exec_driver_sql(_BEGIN_SQL, (known, wanted, known, last)).all()
+    position, head_hash, known_hash, kept, *_ = rows[0]
+    missed = [Entry(*row[4:]) for row in rows if row.stream_id and row.known_hash is None]
+    return Begun(
+        Head(position, bytes(head_hash)),
+        None if known_hash is None else bytes(known_hash),
+        log.opened(connection, missed),
+        answers.unexpired(connection, answers.read(kept)) if kept else {},
+    )
 
 
 def commit(writes: Writes) -> None:
@@ -50,12 +62,16 @@ def commit(writes: Writes) -> None:
         writes.run("COMMIT")
 
 
-# The answers are read by a statement of their own: one that waits for a lock sees what was
+# What is kept and missed is read by a statement of its own: one that waits for a lock sees what was
 # committed before it began, and so not what the holder of the lock has just stored.
-_BEGIN_SQL = """
+_COLUMNS = ", ".join(f"events.{name}" for name in log.COLUMNS)
+_BEGIN_SQL = f"""
 BEGIN;
 SELECT FROM log_head FOR UPDATE;
-SELECT log_head.position, log_head.hash,
-       (SELECT events.hash FROM events WHERE events.position = %s) AS known, kept.*
-  FROM log_head LEFT JOIN idempotency kept ON kept.id = ANY(%s::uuid[])
-"""
+SELECT log_head.position AS head, log_head.hash AS head_hash,
+       CASE WHEN events.position = %s THEN events.hash END AS known_hash,
+       (SELECT json_agg(kept)::text FROM idempotency kept WHERE kept.id = ANY(%s::uuid[])) AS kept,
+       {_COLUMNS}
+  FROM log_head LEFT JOIN events ON events.position BETWEEN %s AND %s
+ ORDER BY events.position
+"""  # nosec B608 # names only

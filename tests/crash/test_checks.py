@@ -40,7 +40,7 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 KEY = "client-1"
 
-Begin = Callable[[Connection, Sequence[Key], int], Begun]
+Begin = Callable[[Connection, Sequence[Key], int, int], Begun]
 
 
 @pytest.fixture
@@ -60,13 +60,14 @@ def find(check: Callable[..., Faults], desk: Desk, *arguments: Any) -> Faults:
 # A store without the lock
 
 
-def from_a_sequence(connection: Connection, keys: Sequence[Key], known: int) -> Begun:
+def from_a_sequence(connection: Connection, keys: Sequence[Key], known: int, most: int) -> Begun:
     """Whose turn it is, as event stores often do it: nobody has to wait for anybody."""
     connection.exec_driver_sql("BEGIN")
     taken = connection.execute(text("SELECT nextval('turns') - 1")).scalar_one()
     digest = bytes(connection.execute(text("SELECT hash FROM log_head")).scalar_one())
     at = log.hash_at(connection, known)
-    return Begun(Head(taken, digest), at, answers.find(connection, keys))
+    missed = log.read(connection, after=known, limit=most)
+    return Begun(Head(taken, digest), at, missed, answers.find(connection, keys))
 
 
 def overtaken(url: str, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> Faults:
@@ -88,8 +89,8 @@ def overtaken(url: str, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> Faults
 def followed_once(begin: Begin, then: Callable[[], None]) -> Begin:
     turns = iter((then,))
 
-    def begin_slowly(connection: Connection, keys: Sequence[Key], known: int) -> Begun:
-        begun = begin(connection, keys, known)
+    def begin_slowly(connection: Connection, keys: Sequence[Key], known: int, most: int) -> Begun:
+        begun = begin(connection, keys, known, most)
         next(turns, lambda: None)()
         return begun
 
