@@ -12,6 +12,7 @@ from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.engine.url import URL
 
 from application import tracing
+from application.store import prepared
 from application.store.vault import Vault
 
 WRITES = "turnstile_writes"
@@ -182,8 +183,8 @@ def holding(engine: Engine) -> Iterator[Connection]:
 
 @lru_cache(maxsize=8)
 def committing_by_itself(engine: Engine) -> Engine:
-    """The same database, on connections of its own: to change a connection's mode and back takes
-    a round trip."""
+    """The same database, on connections of its own, which prepare their statements: to change a
+    connection's mode and back takes a round trip."""
     own = create_engine(
         engine.url,
         pool=engine.pool.recreate(),
@@ -192,8 +193,15 @@ def committing_by_itself(engine: Engine) -> Engine:
         hide_parameters=True,
     )
     event.listen(own, "handle_error", _say_less)
+    event.listen(own, "connect", _prepare_statements)
     event.listen(engine, "engine_disposed", lambda _: own.dispose())
     return own
+
+
+def _prepare_statements(connection: Any, record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(prepared.SETTINGS)
+    record.info[prepared.KEPT] = {}
 
 
 @contextmanager

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, bindparam, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    bindparam,
+    literal_column,
+    select,
+    union_all,
+)
 
 from application.store.database import is_postgres
 from application.store.sealing import (
@@ -253,7 +261,7 @@ _HEAD_SQL = "SELECT position, hash FROM log_head"
 ENTRIES = select(*(events.c[name] for name in COLUMNS))
 """All events, as the columns of an `Entry`."""
 _STREAMS = (
-    ENTRIES.add_columns(WRAPPED_KEY)
+    ENTRIES.add_columns(literal_column(WRAPPED_KEY, LargeBinary))
     .where(events.c.stream_id.in_(bindparam("ids", expanding=True)))
     .order_by(events.c.stream_id, events.c.version)
 )

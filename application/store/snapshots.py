@@ -1,38 +1,19 @@
 """Loading aggregates; snapshots keep that cheap however long their history is."""
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from eventsourcing.utils import resolve_topic
-from sqlalchemy import (
-    ARRAY,
-    BindParameter,
-    Connection,
-    LargeBinary,
-    Row,
-    Text,
-    Uuid,
-    and_,
-    bindparam,
-    cast,
-    column,
-    func,
-    insert,
-    literal,
-    null,
-    select,
-    union_all,
-)
+from sqlalchemy import Connection, Row, insert, select, text
 
-from application.store import log
+from application.store import log, prepared
 from application.store.database import is_postgres
 from application.store.mapper import from_snapshot, take_snapshot, to_fact
 from application.store.postgres_text import array_text
 from application.store.sealing import WRAPPED_KEY, open_streams
-from application.store.tables import events, snapshots
+from application.store.tables import customer_keys, events, snapshots
 from domain.aggregate import Aggregate
 from domain.customer import Customer
 
@@ -104,52 +85,29 @@ def _snapshots_and_events(connection: Connection, stream_ids: Sequence[UUID]) ->
     """Each stream's latest snapshot, if it has one, and the events since, by version."""
     if not stream_ids:
         return []
-    on_postgres = is_postgres(connection)
-    ids = (
-        array_text(stream_ids)
-        if on_postgres
-        else msgspec.json.encode([item.hex for item in stream_ids]).decode()
-    )
-    rows = connection.execute(_latest(on_postgres), {"ids": ids}).all()
+    if is_postgres(connection):
+        rows = prepared.fetch(connection, [_ON_POSTGRES], [array_text(stream_ids)])
+    else:
+        ids = msgspec.json.encode([stream_id.hex for stream_id in stream_ids]).decode()
+        rows = list(connection.execute(_ON_SQLITE, {"ids": ids}))
     entries = [log.Entry(*row[:-1]) for row in rows]
     return open_streams(connection, entries, [row[-1] for row in rows])
 
 
-@lru_cache
-def _latest(on_postgres: bool) -> Any:
-    """Made once, since making it takes longer than running it."""
-    wanted = _wanted(on_postgres)
-    its_latest = select(func.max(snapshots.c.version)).where(snapshots.c.stream_id == wanted)
-    start = select(
-        wanted.label("stream_id"), func.coalesce(its_latest.scalar_subquery(), 0).label("version")
-    ).cte("start")
-    of_snapshots = {"position": literal(SNAPSHOT), **{item.name: item for item in snapshots.c}}
-    columns = [
-        of_snapshots.get(item.name, cast(null(), item.type)).label(item.name)
-        for item in log.ENTRIES.selected_columns
-    ]
-    kept = select(*columns, cast(null(), LargeBinary).label(WRAPPED_KEY.name)).join_from(
-        start,
-        snapshots,
-        and_(snapshots.c.stream_id == start.c.stream_id, snapshots.c.version == start.c.version),
-    )
-    since = log.ENTRIES.add_columns(WRAPPED_KEY).join_from(
-        start,
-        events,
-        and_(events.c.stream_id == start.c.stream_id, events.c.version > start.c.version),
-    )
-    found = union_all(kept, since)
-    return found.order_by(found.selected_columns.stream_id, found.selected_columns.version)
-
-
-def _wanted(on_postgres: bool) -> Any:
-    """The ids that are asked for, as a column."""
-    ids: BindParameter[str] = bindparam("ids", type_=Text)
-    if on_postgres:
-        listed = func.unnest(cast(ids, ARRAY(Uuid)))
-        return listed.table_valued(column("id", Uuid), name="wanted").render_derived().c.id
-    return func.json_each(ids).table_valued(column("value", Uuid)).c.value
-
-
-def _json(values: Sequence[str]) -> str:
-    return msgspec.json.encode(values).decode()
+_COLUMNS = ", ".join(f"events.{name}" for name in log.COLUMNS)
+_LATEST = f"""
+WITH start AS (
+     SELECT id, coalesce((SELECT max(version) FROM snapshots WHERE stream_id = id), 0) AS version
+       FROM {{wanted}})
+SELECT {SNAPSHOT} AS position, stream_id, snapshots.version, topic, payload,
+       NULL AS metadata, NULL AS occurred_at, NULL AS recorded_at, NULL AS wrapped_key
+  FROM start JOIN snapshots ON stream_id = id AND snapshots.version = start.version
+ UNION ALL
+SELECT {_COLUMNS}, {WRAPPED_KEY}
+  FROM start JOIN events ON stream_id = id AND events.version > start.version
+ ORDER BY 2, 3
+"""  # nosec B608 # names only
+_ON_POSTGRES = _LATEST.format(wanted="unnest(%s::uuid[]) AS wanted (id)")
+_ON_SQLITE = text(
+    _LATEST.format(wanted="(SELECT value AS id FROM json_each(:ids)) AS wanted")
+).columns(*(events.c[name] for name in log.COLUMNS), customer_keys.c.wrapped_key)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from application.store import answers, log
+from application.store import answers, log, prepared
 from application.store.database import is_postgres
 from application.store.log import Entry, Head
 from application.store.postgres_text import array_text
@@ -45,7 +45,7 @@ def begin(connection: Connection, keys: Sequence[Key], known: int, most: int) ->
         digest = log.hash_at(connection, known)
         return Begun(head, digest, missed, answers.find(connection, keys))
     wanted = array_text([key.id for key in keys])
-    rows = connection.exec_driver_sql(_BEGIN_SQL, (known, wanted, known, last)).all()
+    rows = prepared.fetch(connection, _BEGIN, (known, wanted, known, last))
     position, head_hash, known_hash, kept, *_ = rows[0]
     missed = [Entry(*row[4:]) for row in rows if row.stream_id and row.known_hash is None]
     return Begun(
@@ -65,13 +65,13 @@ def commit(writes: Writes) -> None:
 # What is kept and missed is read by a statement of its own: one that waits for a lock sees what was
 # committed before it began, and so not what the holder of the lock has just stored.
 _COLUMNS = ", ".join(f"events.{name}" for name in log.COLUMNS)
-_BEGIN_SQL = f"""
-BEGIN;
-SELECT FROM log_head FOR UPDATE;
-SELECT log_head.position AS head, log_head.hash AS head_hash,
+_FOUND = f"""
+SELECT head, head_hash,
        CASE WHEN events.position = %s THEN events.hash END AS known_hash,
        (SELECT json_agg(kept)::text FROM idempotency kept WHERE kept.id = ANY(%s::uuid[])) AS kept,
        {_COLUMNS}
-  FROM log_head LEFT JOIN events ON events.position BETWEEN %s AND %s
+  FROM (SELECT position AS head, hash AS head_hash FROM log_head LIMIT 1) AS log_head
+  LEFT JOIN events ON events.position BETWEEN %s AND %s
  ORDER BY events.position
 """  # nosec B608 # names only
+_BEGIN = ("BEGIN", "SELECT FROM log_head FOR UPDATE", _FOUND)

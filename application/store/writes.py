@@ -18,9 +18,9 @@ from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, inser
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
+from application.store import prepared
 from application.store.database import is_postgres, keep_first_line
 from application.store.postgres_text import Row, array_text, copy_text
-from application.store.prepared import preparing
 
 MANY = 200
 """From so many rows on, COPY is quicker than an INSERT, though it takes a round trip of its own."""
@@ -85,10 +85,9 @@ class Writes:
     def send(self) -> None:
         """Run what waits; raises SQLAlchemy's errors, as each statement by itself would."""
         if self._statements:
-            statements, values = self._statements, tuple(self._values)
+            statements, values = self._statements, self._values
             self._statements, self._values = [], []
-            with preparing(self.connection, statements) as prepared:
-                self.connection.exec_driver_sql(";\n".join(prepared), values)
+            prepared.execute(self.connection, statements, values)
 
     def _copy(self, table: Table, rows: Sequence[Row]) -> None:
         self.send()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from application.store import log
+from application.store import log, prepared
 from application.store.database import is_postgres
 from application.store.mapper import to_fact
 from application.store.postgres_text import array_text
@@ -61,7 +61,7 @@ def go_on(
     position, moved_at = standing
     named, wanted = array_text(names), array_text(topics)
     values = (named, position, position + limit, wanted, named, position, moved_at)
-    rows = connection.exec_driver_sql(_GO_ON, values).all()
+    rows = prepared.fetch(connection, _GO_ON, values)
     if not rows:  # somebody else has moved one of them
         return _begun(connection, names)
     found = [log.Entry(*row[1:]) for row in rows if row.position is not None]
@@ -76,13 +76,14 @@ def _begun(connection: Connection, names: Sequence[str]) -> Step:
 _COLUMNS = ", ".join(f"events.{name}" for name in log.COLUMNS)
 # They are looked at by a statement of its own: one that waits for a lock sees what was committed
 # before it began, and so not what the holder of the lock has just moved.
-_GO_ON = f"""
-BEGIN;
-SELECT FROM tracking WHERE name = ANY(%s::text[]) ORDER BY name FOR UPDATE;
-SELECT log_head.position AS head, {_COLUMNS}
-  FROM log_head LEFT JOIN events
+_LOCK = "SELECT FROM tracking WHERE name = ANY(%s::text[]) ORDER BY name FOR UPDATE"
+_FOLLOWING = f"""
+SELECT head, {_COLUMNS}
+  FROM (SELECT position AS head FROM log_head LIMIT 1) AS log_head
+  LEFT JOIN events
     ON events.position > %s AND events.position <= %s AND events.topic = ANY(%s::text[])
  WHERE NOT EXISTS (
          SELECT FROM tracking WHERE name = ANY(%s::text[]) AND (position, moved_at) <> (%s, %s))
  ORDER BY events.position
 """  # nosec B608 # names only
+_GO_ON = ("BEGIN", _LOCK, _FOLLOWING)

@@ -122,10 +122,11 @@ def test_an_idle_connection_that_was_ended_does_not_fail_the_next_command(
 
 
 def test_a_session_killed_before_the_commit_is_replaced_and_the_batch_decided_again(
-    postgres_desk: Desk, operator: Engine
+    postgres_desk: Desk, operator: Engine, open_database: OpenEngine
 ):
-    with once_at(postgres_desk.batching, "FROM events", killed_by(operator)):
-        outcomes = postgres_desk.do_all(placing(KEY), placing())
+    other = Desk(open_database(postgres_desk.engine.url.render_as_string(hide_password=False)))
+    with once_at(other.batching, "FROM snapshots", killed_by(operator)):
+        outcomes = other.do_all(placing(KEY), placing())
     assert not any(isinstance(outcome, Exception) for outcome in outcomes)
     assert postgres_desk.topics()["Order.Placed"] == 2
     assert postgres_desk.stored(FESTIVAL).committed == 2
