@@ -13,7 +13,8 @@ from sqlalchemy import Connection, CursorResult
 
 KEPT = "turnstile_prepared"
 """Under this name a connection that prepares has its statements, in its `info`."""
-SETTINGS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
+SETTINGS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
+"""Without index there is the log's head, whose one row would then be worth compiling for."""
 MOST = 500
 """So many statements are kept of a connection, then it begins anew: the tables of rebuilds have
 names of their own."""
