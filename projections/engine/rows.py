@@ -10,8 +10,9 @@ from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, column, select, text, tuple_
+from sqlalchemy import Column, Connection, Table, select, tuple_
 
+from application.store import prepared
 from application.store.database import is_postgres
 from application.store.postgres_text import array_text
 from application.store.writes import Writes, unnested
@@ -83,7 +84,7 @@ class _TableRows:
         for values in _look_up(connection, self.physical, wanted):
             row = self.shape.row_class(*values)
             slot = self.slots[self.shape.key_of(row)]
-            slot.row, slot.stored = row, tuple(values)
+            slot.row, slot.stored = row, values
 
     def slot(self, key: Key, connection: Connection) -> _Slot:
         """Where the row with that key belongs; it is going to be changed."""
@@ -264,33 +265,27 @@ def _reader(read: Any, names: Sequence[Any]) -> Callable[[Any], Key]:
     return of if len(names) > 1 else lambda row: (of(row),)
 
 
-def _look_up(connection: Connection, table: Table, keys: list[Key]) -> Iterator[Any]:
+def _look_up(connection: Connection, table: Table, keys: list[Key]) -> Iterator[Key]:
     """The rows with these keys: all in one statement on PostgreSQL, where arrays have no limit."""
     if not keys:
         return
     if is_postgres(connection):
-        arrays = zip(*keys, strict=True)
-        named = {f"keys_{number}": array_text(array) for number, array in enumerate(arrays)}
-        yield from connection.execute(_joined(table), named)
+        arrays = [array_text(array) for array in zip(*keys, strict=True)]
+        yield from map(tuple, prepared.fetch(connection, [_joined(table)], arrays))
         return
     columns = list(table.primary_key)
     among = tuple_(*columns) if len(columns) > 1 else columns[0]
     plain = keys if len(columns) > 1 else [key[0] for key in keys]
     for start in range(0, len(keys), SLICE):
         wanted = plain[start : start + SLICE]
-        yield from connection.execute(select(table).where(among.in_(wanted)))
+        yield from map(tuple, connection.execute(select(table).where(among.in_(wanted))))
 
 
 @lru_cache(maxsize=512)
-def _joined(table: Table) -> Any:
-    """Made once for each table, since making it takes longer than running it."""
+def _joined(table: Table) -> str:
     keys = tuple(table.primary_key)
-    wanted = unnested(keys)
-    for number in range(len(keys)):
-        wanted = wanted.replace("%s::", f":keys_{number}\\:\\:", 1)
     names = ", ".join(f"key_{key.name}" for key in keys)
     same = " AND ".join(f"{table.name}.{key.name} = wanted.key_{key.name}" for key in keys)
     columns = ", ".join(f"{table.name}.{column.name}" for column in table.columns)
-    rows = f"{table.name} JOIN {wanted} AS wanted ({names}) ON {same}"
-    sql = f"SELECT {columns} FROM {rows}"  # nosec B608 # names only
-    return text(sql).columns(*(column(item.name, item.type) for item in table.columns))
+    rows = f"{table.name} JOIN {unnested(keys)} AS wanted ({names}) ON {same}"
+    return f"SELECT {columns} FROM {rows}"  # nosec B608 # names only
