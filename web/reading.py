@@ -2,19 +2,19 @@
 
 import re
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
 from flask import Response, request
 from prometheus_client import Counter
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, or_, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from application.store import log, signals
-from application.store.database import naming_requests
+from application.store.database import for_queries
 from application.store.tables import tracking
 from domain.errors import NotFound
 from projections.engine.read_model import ReadModel
@@ -59,9 +59,8 @@ def position_of(connection: Connection, names: list[str]) -> int:
     """Up to which position of the log the read models of those names have all come."""
     if not names:
         return log.read_head(connection)
-    query = select(tracking.c.name, tracking.c.position).where(tracking.c.name.in_(names))
-    reached: dict[str, int] = {row.name: row.position for row in connection.execute(query)}
-    return min(reached.get(name, 0) for name in names)
+    least, known = connection.execute(_least(tuple(names))).one()
+    return int(least) if known == len(names) else 0
 
 
 def found(value: T | None, kind: str, wanted: UUID | str) -> T:
@@ -82,16 +81,21 @@ def _answering(
             engine, wanted = engine_of(), _wanted_position()
 
             def ask() -> tuple[int, Any]:
-                if wanted is not None:
-                    _await_position(engine, names, wanted)
-                with naming_requests(engine).connect() as connection:
-                    position = position_of(connection, names)
-                    if wanted is not None:
-                        # Behind one address there may be several replicas.
-                        _require_reached(position >= wanted, wanted)
-                    if not narrows:
-                        permit_query(connection, ids)
-                    return position, view(connection, **ids)
+                answers: list[tuple[int, Any]] = []
+
+                def answer() -> bool:
+                    with for_queries(engine).connect() as connection:
+                        position = position_of(connection, names)
+                        if wanted is not None and position < wanted:
+                            return False
+                        if not narrows:
+                            permit_query(connection, ids)
+                        answers.append((position, view(connection, **ids)))
+                        return True
+
+                if not answer():
+                    _await(engine, names, answer, wanted)
+                return answers[0]
 
             position, shown = _patiently(ask) if engine is not turnstile().engine else ask()
             response = shown if isinstance(shown, Response) else json_response(shown)
@@ -114,19 +118,21 @@ def _wanted_position() -> int | None:
     return int(given)
 
 
-def _await_position(engine: Engine, names: list[str], wanted: int) -> None:
-    def reached() -> bool:
-        with engine.connect() as connection:
-            return position_of(connection, names) >= wanted
-
+def _await(
+    engine: Engine, names: list[str], answer: Callable[[], bool], wanted: int | None
+) -> None:
+    """Try to `answer` whenever something has moved, until it can be done."""
     bell = signals.READ_MODELS if names else signals.LOG
     poll = POLL_SECONDS if engine is turnstile().engine else REPLAY_SECONDS
-    _require_reached(turnstile().signals.wait_until(bell, reached, WAIT_SECONDS, poll), wanted)
-
-
-def _require_reached(reached: bool, wanted: int) -> None:
-    if not reached:
+    if not turnstile().signals.wait_until(bell, answer, WAIT_SECONDS, poll):
         raise NotCaughtUp(f"Position {wanted} is not reached yet; ask again.")
+
+
+@lru_cache(maxsize=64)
+def _least(names: tuple[str, ...]) -> Any:
+    """The position of the one that is furthest behind, and how many of them there are."""
+    among = or_(*(tracking.c.name == name for name in names))
+    return select(func.min(tracking.c.position), func.count()).where(among)
 
 
 def _patiently(ask: Callable[[], T]) -> T:

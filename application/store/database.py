@@ -17,9 +17,9 @@ from application.store.vault import Vault
 
 WRITES = "turnstile_writes"
 VAULT = "turnstile_vault"
-POOL_SIZE = 10
-"""Connections that a process keeps; in need it opens as many again. Threads may be more: one
-leads for all that issue commands, and a query holds a connection for milliseconds."""
+POOL_SIZE = 5
+"""Connections that a process keeps for queries, and for all else; in need it opens as many again.
+Threads may be more: one leads for all that issue commands, and a query takes milliseconds."""
 BUSY_TIMEOUT_MS = 30_000
 LONGEST_REST = 0.5
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
@@ -44,16 +44,16 @@ def normal_url(url: str) -> URL:
     return parsed
 
 
-def open_engine(url: str, vault: Vault | None = None, *, pool_size: int = POOL_SIZE) -> Engine:
+def open_engine(url: str, vault: Vault | None = None) -> Engine:
     """An engine for `url`; it connects when first used. What is personal in the database opens
     with the keys in `vault`, unless given one for development."""
     parsed = normal_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed, vault, pool_size)
-    return _postgres(parsed, vault, pool_size, options=POSTGRES_OPTIONS)
+        return _sqlite(parsed, vault)
+    return _postgres(parsed, vault, options=POSTGRES_OPTIONS)
 
 
-def open_replica(url: str, vault: Vault | None = None, *, pool_size: int = POOL_SIZE) -> Engine:
+def open_replica(url: str, vault: Vault | None = None) -> Engine:
     """An engine that only reads, from a streaming replica; a silent one is given up soon.
 
     Raises `ValueError` unless it is PostgreSQL.
@@ -64,7 +64,6 @@ def open_replica(url: str, vault: Vault | None = None, *, pool_size: int = POOL_
     return _postgres(
         parsed,
         vault,
-        pool_size,
         options=REPLICA_OPTIONS,
         connect_timeout=REPLICA_CONNECT_SECONDS,
         tcp_user_timeout=REPLICA_SILENT_MS,
@@ -78,19 +77,19 @@ def vault_of(database: Connection | Engine) -> Vault:
 
 
 @lru_cache(maxsize=8)
-def naming_requests(engine: Engine) -> Engine:
-    """The same engine, whose statements tell which request they are for, as `pg_stat_activity` and
-    PostgreSQL's log of slow statements show it.
+def for_queries(engine: Engine) -> Engine:
+    """The same database for queries: without transactions, whose beginning and end would be round
+    trips, and naming the request that each statement is for, as `pg_stat_activity` and PostgreSQL's
+    log of slow statements show it.
 
-    It is for queries. The batches of commands and of events, each of many requests, run on the
-    engine itself: SQLAlchemy's event took a tenth of a rush. SQLite's statements, which nobody
-    watches, would miss its cache.
+    The batches of commands and of events, each of many requests, name none: SQLAlchemy's event
+    took a tenth of a rush. SQLite's statements, which nobody watches, would miss its cache.
     """
     if not is_postgres(engine):
         return engine
-    named = engine.execution_options()
-    event.listen(named, "before_cursor_execute", _name_request, retval=True)
-    return named
+    own = _committing_by_itself(engine)
+    event.listen(own, "before_cursor_execute", _name_request, retval=True)
+    return own
 
 
 def _name_request(
@@ -103,8 +102,8 @@ def _name_request(
     return statement, parameters
 
 
-def _postgres(url: URL, vault: Vault | None, pool_size: int, **arguments: Any) -> Engine:
-    return _engine(url, vault, pool_size, {"application_name": "turnstile", **arguments})
+def _postgres(url: URL, vault: Vault | None, **arguments: Any) -> Engine:
+    return _engine(url, vault, POOL_SIZE, {"application_name": "turnstile", **arguments})
 
 
 def _engine(url: URL, vault: Vault | None, pool_size: int, connect_args: dict[str, Any]) -> Engine:
@@ -136,9 +135,9 @@ def keep_first_line(error: BaseException) -> None:
         error.args = (error.args[0].partition("\n")[0], *error.args[1:])
 
 
-def _sqlite(url: URL, vault: Vault | None, pool_size: int) -> Engine:
+def _sqlite(url: URL, vault: Vault | None) -> Engine:
     arguments = {"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}
-    engine = _engine(url, vault, pool_size, arguments)
+    engine = _engine(url, vault, 2 * POOL_SIZE, arguments)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
@@ -173,7 +172,7 @@ def holding(engine: Engine) -> Iterator[Connection]:
         with writing(engine) as connection:
             yield connection
         return
-    with committing_by_itself(engine).connect() as connection:
+    with for_batches(engine).connect() as connection:
         try:
             yield connection
         except BaseException:
@@ -182,9 +181,16 @@ def holding(engine: Engine) -> Iterator[Connection]:
 
 
 @lru_cache(maxsize=8)
-def committing_by_itself(engine: Engine) -> Engine:
-    """The same database, on connections of its own, which prepare their statements: to change a
-    connection's mode and back takes a round trip."""
+def for_batches(engine: Engine) -> Engine:
+    """The same database on connections that prepare their statements."""
+    own = _committing_by_itself(engine)
+    event.listen(own, "connect", _prepare_statements)
+    return own
+
+
+def _committing_by_itself(engine: Engine) -> Engine:
+    """The same database on connections of its own, that begin no transactions by themselves: to
+    change a connection's mode and back takes a round trip."""
     own = create_engine(
         engine.url,
         pool=engine.pool.recreate(),
@@ -193,7 +199,6 @@ def committing_by_itself(engine: Engine) -> Engine:
         hide_parameters=True,
     )
     event.listen(own, "handle_error", _say_less)
-    event.listen(own, "connect", _prepare_statements)
     event.listen(engine, "engine_disposed", lambda _: own.dispose())
     return own
 

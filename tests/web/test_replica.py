@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 import migrations
 from application.composition import compose
 from application.settings import Settings
+from application.store.database import for_batches, for_queries
 from projections.engine.projector import Projector
 from projections.engine.rebuild import rebuild
 from projections.orders import ORDERS
@@ -124,15 +125,18 @@ def run(engine: Engine, statement: str) -> Any:
 
 @contextmanager
 def statements(engine: Engine) -> Iterator[list[str]]:
-    """What is asked of `engine` meanwhile."""
+    """What is asked of the database of `engine` meanwhile."""
     heard: list[str] = []
+    engines = (engine, for_queries(engine), for_batches(engine))
 
     def hear(_: Connection, __: Any, statement: str, *___: Any) -> None:
         heard.append(statement)
 
-    event.listen(engine, "before_cursor_execute", hear)
+    for each in engines:
+        event.listen(each, "before_cursor_execute", hear)
     yield heard
-    event.remove(engine, "before_cursor_execute", hear)
+    for each in engines:
+        event.remove(each, "before_cursor_execute", hear)
 
 
 @contextmanager
@@ -270,7 +274,7 @@ def test_a_query_that_replay_cancels_is_asked_again(replicated: BoxOffice, order
         rebuild(replicated.turnstile, ORDERS)
         connection.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": PATIENCE})
 
-    with disturbed(replicated.turnstile.readers, dawdle, times=1) as errors:
+    with disturbed(for_queries(replicated.turnstile.readers), dawdle, times=1) as errors:
         answer = replicated.send("GET", f"/api/v1/orders/{order['id']}")
     assert answer.status_code == 200, answer.text
     assert ["due to conflict with recovery" in str(error) for error in errors] == [True]
@@ -285,7 +289,7 @@ def test_a_query_that_loses_its_connection_is_asked_again_but_not_for_ever(
     def end(connection: Connection) -> None:
         connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
-    with disturbed(replicated.turnstile.readers, end, times) as errors:
+    with disturbed(for_queries(replicated.turnstile.readers), end, times) as errors:
         answer = replicated.send("GET", f"/api/v1/orders/{order['id']}")
     assert len(errors) == times
     assert answer.status_code == status, answer.text

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from structlog.testing import capture_logs
 
 from application import tracing
-from application.store.database import naming_requests, open_engine
+from application.store.database import for_queries, open_engine
 from projections.open_holds import OPEN_HOLDS
 from tests.web.conftest import BoxOffice
 from tests.workers.processes import eventually
@@ -103,7 +103,7 @@ def test_another_id_given_to_a_line_stays():
 @pytest.fixture
 def postgres(migrated_postgres_url: str) -> Iterator[Engine]:
     engine = open_engine(migrated_postgres_url)
-    yield naming_requests(engine)
+    yield for_queries(engine)
     engine.dispose()
 
 
@@ -142,13 +142,14 @@ def test_what_a_request_does_to_the_database_is_named(
     office: BoxOffice, monkeypatch: pytest.MonkeyPatch
 ):
     said: list[str] = []
-    cursor_of = office.turnstile.engine.dialect.do_execute
+    dialect = for_queries(office.turnstile.engine).dialect
+    cursor_of = dialect.do_execute
 
     def listen(cursor: Any, statement: str, *rest: Any) -> None:
         said.append(statement)
         cursor_of(cursor, statement, *rest)
 
-    monkeypatch.setattr(office.turnstile.engine.dialect, "do_execute", listen)
+    monkeypatch.setattr(dialect, "do_execute", listen)
     office.send("GET", "/api/v1/projections", headers={"X-Request-ID": "r-5"})
     if office.turnstile.settings.embedded:  # whose statements nobody watches
         assert not any("r-5" in statement for statement in said)

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select
 from application.orders import Wish, place_order
 from application.presenting import show
 from application.store import log
-from application.store.database import committing_by_itself, is_postgres, writing
+from application.store.database import for_batches, is_postgres, writing
 from application.store.group_commit import Executor, Outcome
 from application.store.mapper import to_new_entry
 from application.store.signals import Signals
@@ -34,7 +34,7 @@ class Desk:
     @property
     def batching(self) -> Engine:
         """What batches run on."""
-        return committing_by_itself(self.engine) if is_postgres(self.engine) else self.engine
+        return for_batches(self.engine) if is_postgres(self.engine) else self.engine
 
     def do(self, decide: Callable[..., Any], *keys: Key, **arguments: Any) -> Answer:
         return self.executor.execute(command(decide, *keys, **arguments))
