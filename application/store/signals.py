@@ -1,7 +1,8 @@
 """Waking those who wait for the log or the read models to move on.
 
 Every process has one `Signals`. Writers ring a bell; waiters always poll as well, since a
-notification can be lost. On PostgreSQL bells ring across processes through LISTEN/NOTIFY.
+notification can be lost. On PostgreSQL bells ring across processes through LISTEN/NOTIFY, for those
+processes where somebody waits for them: to hear each of a thousand commits a second costs.
 """
 
 import select
@@ -9,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import psycopg2
 import structlog
@@ -18,9 +18,9 @@ from sqlalchemy import Engine
 from application.store.database import is_postgres
 from application.store.writes import Writes
 
-CHANNEL = "turnstile"
-LOG = "log"
-READ_MODELS = "read_models"
+LOG = "turnstile_log"
+READ_MODELS = "turnstile_read_models"
+"""The bells, named like their channels."""
 RECONNECT_SECONDS = 1.0
 
 logger = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class Signals:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._listener: threading.Thread | None = None
+        self._listeners: dict[str, threading.Thread] = {}
         self._starting = threading.Lock()
         self._closed = threading.Event()
         self.bells = {LOG: Bell(), READ_MODELS: Bell()}
@@ -61,7 +61,7 @@ class Signals:
     def announce(self, writes: Writes, bell: str) -> None:
         """Ring `bell` in all processes once the transaction of these writes commits."""
         if writes.on_postgres:
-            writes.run("SELECT pg_notify(%s, %s)", CHANNEL, bell)
+            writes.run("SELECT pg_notify(%s, '')", bell)
 
     def ring(self, bell: str) -> None:
         """Ring `bell` in this process."""
@@ -71,7 +71,7 @@ class Signals:
         self, bell: str, holds: Callable[[], bool], timeout: float, poll: float = 0.25
     ) -> bool:
         """Wait until `holds()`, looking again at each ring and every `poll` seconds."""
-        self._listen()
+        self._listen(bell)
         deadline = time.monotonic() + timeout
         while True:
             heard = self.bells[bell].heard()
@@ -84,7 +84,7 @@ class Signals:
 
     def wait(self, bell: str, heard: int, timeout: float) -> None:
         """Wait for `bell` to ring after `heard`, at most `timeout` seconds."""
-        self._listen()
+        self._listen(bell)
         self.bells[bell].wait(heard, timeout)
 
     def close(self) -> None:
@@ -92,46 +92,39 @@ class Signals:
         for bell in self.bells.values():
             bell.ring()
 
-    def _listen(self) -> None:
-        if self._listener is not None or not is_postgres(self._engine):
+    def _listen(self, bell: str) -> None:
+        if bell in self._listeners or not is_postgres(self._engine):
             return
         with self._starting:
-            if self._listener is None:
-                self._listener = threading.Thread(
-                    target=self._keep_listening, name="listener", daemon=True
+            if bell not in self._listeners:
+                listener = threading.Thread(
+                    target=self._keep_listening, args=(bell,), name=bell, daemon=True
                 )
-                self._listener.start()
+                self._listeners[bell] = listener
+                listener.start()
 
-    def _keep_listening(self) -> None:
+    def _keep_listening(self, bell: str) -> None:
         while not self._closed.is_set():
             try:
-                self._listen_once()
+                self._listen_once(bell)
             except psycopg2.Error as error:
                 logger.warning("listener.reconnecting", error=str(error).strip())
                 self._closed.wait(RECONNECT_SECONDS)
 
-    def _listen_once(self) -> None:
+    def _listen_once(self, bell: str) -> None:
         arguments = self._engine.dialect.create_connect_args(self._engine.url)[1]
         connection = psycopg2.connect(**arguments)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
-                cursor.execute(f"LISTEN {CHANNEL}")
-            self._ring_all()
+                cursor.execute(f"LISTEN {bell}")
+            self.ring(bell)
             while not self._closed.is_set():
                 if select.select([connection], [], [], 1.0)[0]:
                     connection.poll()
-                    self._ring_notified(connection)
+                    if connection.notifies:
+                        connection.notifies.clear()
+                        self.ring(bell)
         finally:
             with suppress(psycopg2.Error):
                 connection.close()
-
-    def _ring_all(self) -> None:
-        for bell in self.bells.values():
-            bell.ring()
-
-    def _ring_notified(self, connection: Any) -> None:
-        for name in {notification.payload for notification in connection.notifies}:
-            if name in self.bells:
-                self.ring(name)
-        connection.notifies.clear()
