@@ -68,7 +68,7 @@ def _recorded(seconds: float, size: int) -> float:
             stream_id = uuid7()
             recorder.insert_events(
                 [
-                    StoredEvent(stream_id, version, "Customer.Changed", state)
+                    StoredEvent(stream_id, version, "Order.Placed", state)
                     for version in range(1, EVENTS + 1)
                 ]
             )
