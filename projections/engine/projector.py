@@ -32,11 +32,11 @@ from projections.engine.stepping import Step
 from projections.registry import READ_MODELS as ALL
 
 BATCH = 5_000
+REST, REST_IN_A_RUSH = 1.0, 2.0
+"""How long a step is followed by a rest, in times of the step: so steps are of more events, which
+costs less for each, and the web processes keep most of the time."""
 RUSH = 50
-"""From so many events on, a step is followed by a rest: in a rush the batches grow, which costs
-less for each event, and the web processes keep most of the time."""
-REST = 2.0
-"""How long the rest is, in times of the step."""
+"""So many events in a step are a rush."""
 POLL_SECONDS = 0.25
 RENEW_SECONDS = leases.SECONDS / 3
 STAND_BY_SECONDS = 1.0
@@ -85,9 +85,10 @@ class Projector:
             try:
                 started = time.monotonic()
                 taken = self.step(self._held) if self._renew() else 0
-                if RUSH <= taken < BATCH:
-                    stop.wait(REST * (time.monotonic() - started))
-                elif not taken or self._caught_up:
+                if 0 < taken < BATCH:
+                    rest = REST_IN_A_RUSH if taken >= RUSH else REST
+                    stop.wait(rest * (time.monotonic() - started))
+                if not taken or self._caught_up:
                     self._turnstile.signals.wait(LOG, heard, POLL_SECONDS)
             except Exception as error:
                 logger.warning("projector.retrying", error=f"{type(error).__name__}: {error}")
