@@ -6,9 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from application.store.database import is_postgres
+from application.store.database import is_postgres, raw_cursor
 from application.store.log import START, Head, chained_hash
-from application.store.writes import raw_cursor
 
 Row = tuple[Any, ...]
 """A stored event, every column as JSON has it; the hash, which comes last, in hexadecimal digits.

@@ -3,16 +3,17 @@
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from typing import Any
 
+import psycopg2
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.engine.url import URL
+from sqlalchemy.exc import DBAPIError
 
 from application import tracing
-from application.store import prepared
 from application.store.vault import Vault
 
 WRITES = "turnstile_writes"
@@ -20,6 +21,11 @@ VAULT = "turnstile_vault"
 POOL_SIZE = 5
 """Connections that a process keeps for queries, and for all else; in need it opens as many again.
 Threads may be more: one leads for all that issue commands, and a query takes milliseconds."""
+PREPARED = "turnstile_prepared"
+"""Under this name a connection that prepares its statements has them, in its `info`."""
+PLANS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
+"""Of prepared statements: a plan that was best for ten rows would be kept when there are a million.
+The log's head, whose one row has no index, would then seem worth compiling for."""
 BUSY_TIMEOUT_MS = 30_000
 LONGEST_REST = 0.5
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
@@ -205,8 +211,29 @@ def _committing_by_itself(engine: Engine) -> Engine:
 
 def _prepare_statements(connection: Any, record: Any) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(prepared.SETTINGS)
-    record.info[prepared.KEPT] = {}
+        cursor.execute(PLANS)
+    record.info[PREPARED] = {}
+
+
+@contextmanager
+def raw_cursor(connection: Connection) -> Iterator[Any]:
+    """The driver's cursor, in the connection's transaction; errors are SQLAlchemy's as ever."""
+    with closing(connection.connection.cursor()) as cursor:
+        try:
+            yield cursor
+        except psycopg2.Error as error:
+            keep_first_line(error)
+            lost = connection.dialect.is_disconnect(error, None, cursor)  # type: ignore[arg-type]
+            if lost:
+                connection.invalidate(error)
+            raise DBAPIError.instance(
+                None,
+                None,
+                error,
+                psycopg2.Error,
+                connection_invalidated=lost,
+                dialect=connection.dialect,
+            ) from error
 
 
 @contextmanager

@@ -1,41 +1,36 @@
 """Statements that are parsed and planned once for each connection, not each time they run.
 
 Batches of commands and steps of the projector run some thirty small statements for a handful of
-events; PostgreSQL planned them for longer than it ran them (`WITH … UNION ALL` that loads four
-streams: 0.75 ms, 0.19 ms prepared). They run on connections whose plans do not depend on how
-large a table is, since a plan that was best for ten rows would be kept when there are a million.
+events; PostgreSQL planned them for longer than it ran them (what loads four streams: 0.75 ms, 0.19
+prepared). Connections `for_batches` prepare them: their plans depend on no table's size.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult
+from sqlalchemy import Connection
 
-KEPT = "turnstile_prepared"
-"""Under this name a connection that prepares has its statements, in its `info`."""
-SETTINGS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
-"""Without index there is the log's head, whose one row would then be worth compiling for."""
+from application.store.database import PREPARED, raw_cursor
+from application.store.postgres_text import Row
+
 MOST = 500
 """So many statements are kept of a connection, then it begins anew: the tables of rebuilds have
 names of their own."""
 
 
-def fetch(connection: Connection, statements: Sequence[str], values: Sequence[Any]) -> list[Any]:
-    """The rows that the last of these statements finds; see `execute`."""
-    return list(execute(connection, statements, values))
+def execute(connection: Connection, statements: Sequence[str], values: Sequence[Any]) -> list[Row]:
+    """Run PostgreSQL statements, which have `%s` for each value, in one round trip; the rows that
+    the last one finds.
 
-
-def execute(
-    connection: Connection, statements: Sequence[str], values: Sequence[Any]
-) -> CursorResult[Any]:
-    """Run PostgreSQL statements, which have `%s` for each value, in one round trip.
-
-    If one fails, all are prepared anew the next time: nobody knows how far the connection came.
+    By the driver itself: of small batches, SQLAlchemy's part was a tenth of the web process. If a
+    statement fails, all are prepared anew the next time: nobody knows how far it came.
     """
-    known: dict[str, str] | None = connection.info.get(KEPT)
+    known: dict[str, str] | None = connection.info.get(PREPARED)
     run = statements if known is None else _prepared(known, statements)
     try:
-        return connection.exec_driver_sql(";\n".join(run), tuple(values))
+        with raw_cursor(connection) as cursor:
+            cursor.execute(";\n".join(run), tuple(values) or None)
+            return cursor.fetchall() if cursor.description else []
     except BaseException:
         if known is not None:
             known.clear()

@@ -86,7 +86,7 @@ def _snapshots_and_events(connection: Connection, stream_ids: Sequence[UUID]) ->
     if not stream_ids:
         return []
     if is_postgres(connection):
-        rows = prepared.fetch(connection, [_ON_POSTGRES], [array_text(stream_ids)])
+        rows = prepared.execute(connection, [_ON_POSTGRES], [array_text(stream_ids)])
     else:
         ids = msgspec.json.encode([stream_id.hex for stream_id in stream_ids]).decode()
         rows = list(connection.execute(_ON_SQLITE, {"ids": ids}))

@@ -45,9 +45,9 @@ def begin(connection: Connection, keys: Sequence[Key], known: int, most: int) ->
         digest = log.hash_at(connection, known)
         return Begun(head, digest, missed, answers.find(connection, keys))
     wanted = array_text([key.id for key in keys])
-    rows = prepared.fetch(connection, _BEGIN, (known, wanted, known, last))
+    rows = prepared.execute(connection, _BEGIN, (known, wanted, known, last))
     position, head_hash, known_hash, kept, *_ = rows[0]
-    missed = [Entry(*row[4:]) for row in rows if row.stream_id and row.known_hash is None]
+    missed = [Entry(*entry) for _, _, its_hash, _, *entry in rows if entry[0] and its_hash is None]
     return Begun(
         Head(position, bytes(head_hash)),
         None if known_hash is None else bytes(known_hash),

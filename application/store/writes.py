@@ -7,19 +7,17 @@ the lock as many waits.
 
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-import psycopg2
 from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, insert
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
 
 from application.store import prepared
-from application.store.database import is_postgres, keep_first_line
+from application.store.database import is_postgres, raw_cursor
 from application.store.postgres_text import Row, array_text, copy_text
 
 MANY = 200
@@ -102,27 +100,6 @@ def writes_to(connection: Connection) -> Iterator[Writes]:
     writes = Writes(connection)
     yield writes
     writes.send()
-
-
-@contextmanager
-def raw_cursor(connection: Connection) -> Iterator[Any]:
-    """The driver's cursor, in the connection's transaction; errors are SQLAlchemy's as ever."""
-    with closing(connection.connection.cursor()) as cursor:
-        try:
-            yield cursor
-        except psycopg2.Error as error:
-            keep_first_line(error)
-            lost = connection.dialect.is_disconnect(error, None, cursor)  # type: ignore[arg-type]
-            if lost:
-                connection.invalidate(error)
-            raise DBAPIError.instance(
-                "COPY",
-                None,
-                error,
-                psycopg2.Error,
-                connection_invalidated=lost,
-                dialect=connection.dialect,
-            ) from error
 
 
 @lru_cache(maxsize=512)

@@ -271,7 +271,7 @@ def _look_up(connection: Connection, table: Table, keys: list[Key]) -> Iterator[
         return
     if is_postgres(connection):
         arrays = [array_text(array) for array in zip(*keys, strict=True)]
-        yield from map(tuple, prepared.fetch(connection, [_joined(table)], arrays))
+        yield from prepared.execute(connection, [_joined(table)], arrays)
         return
     columns = list(table.primary_key)
     among = tuple_(*columns) if len(columns) > 1 else columns[0]

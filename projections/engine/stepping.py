@@ -61,12 +61,12 @@ def go_on(
     position, moved_at = standing
     named, wanted = array_text(names), array_text(topics)
     values = (named, position, position + limit, wanted, named, position, moved_at)
-    rows = prepared.fetch(connection, _GO_ON, values)
+    rows = prepared.execute(connection, _GO_ON, values)
     if not rows:  # somebody else has moved one of them
         return _begun(connection, names)
-    found = [log.Entry(*row[1:]) for row in rows if row.position is not None]
+    found = [log.Entry(*entry) for _, *entry in rows if entry[0] is not None]
     facts = [to_fact(entry) for entry in log.opened(connection, found)]
-    return Step(dict.fromkeys(names, standing), rows[0].head, facts)
+    return Step(dict.fromkeys(names, standing), rows[0][0], facts)
 
 
 def _begun(connection: Connection, names: Sequence[str]) -> Step:
