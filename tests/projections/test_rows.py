@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, event, insert, select
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, select
 
 from application.store.database import open_engine, writing
 from application.store.writes import MANY, writes_to
 from projections.engine.rows import REMEMBERED, Memory, MissingRow, Rehearsal, Rows
+from tests.statements import statements
 
 counts = Table(
     "counts",
@@ -94,19 +95,16 @@ def test_a_key_is_all_primary_key_columns(connection: Connection) -> None:
 
 
 def test_a_rehearsal_loads_everything_in_one_query(connection: Connection) -> None:
-    statements: list[str] = []
-    event.listen(
-        connection, "before_cursor_execute", lambda _c, _u, sql, *_: statements.append(sql)
-    )
     memory = Memory(TABLES)
     rehearsal = Rehearsal(connection, memory)
     for day in range(50):
         rehearsal.of(counts, gate="north", day=day).scans += 1
     rows = Rows(connection, memory)
-    rows.prefetch(rehearsal)
-    for day in range(50):
-        rows.of(counts, gate="north", day=day).scans += 1
-    assert len(statements) == 1
+    with statements(connection) as said:
+        rows.prefetch(rehearsal)
+        for day in range(50):
+            rows.of(counts, gate="north", day=day).scans += 1
+    assert len(said) == 1
     write(rows, connection)
     assert len(stored(connection)) == 50
     assert stored(connection)[1] == ("north", 1, 6, None)
@@ -114,16 +112,13 @@ def test_a_rehearsal_loads_everything_in_one_query(connection: Connection) -> No
 
 def test_what_was_read_or_written_is_not_read_again(connection: Connection) -> None:
     memory = Memory(TABLES)
-    statements: list[str] = []
-    event.listen(
-        connection, "before_cursor_execute", lambda _c, _u, sql, *_: statements.append(sql)
-    )
-    for _ in range(3):
-        rows = Rows(connection, memory)
-        rows.of(counts, gate="north", day=1).scans += 1
-        rows.of(counts, gate="south", day=1).scans += 1
-        write(rows, connection)
-    assert sum(sql.startswith("SELECT") for sql in statements) == 2
+    with statements(connection) as said:
+        for _ in range(3):
+            rows = Rows(connection, memory)
+            rows.of(counts, gate="north", day=1).scans += 1
+            rows.of(counts, gate="south", day=1).scans += 1
+            write(rows, connection)
+    assert sum(sql.startswith("SELECT") for sql in said) == 2
     assert stored(connection) == [("north", 1, 8, None), ("south", 1, 3, None)]
 
 

@@ -103,6 +103,21 @@ def test_two_projectors_at_the_same_work_take_every_event_once(
         assert tally.taken() == {key: list(range(1, 42)) for key in customers}
 
 
+def test_a_projector_that_finds_the_read_models_elsewhere_begins_there(
+    turnstile: Turnstile,
+) -> None:
+    tallies = [Tally(turnstile, name) for name in ("ours", "theirs")]
+    models = [tally.model for tally in tallies]
+    first, second = Projector(turnstile, models), Projector(turnstile, models)
+    (customer,) = register(turnstile)
+    first.catch_up()  # and remembers where that was
+    for version, running in enumerate((second, first, second, second, first, first), start=2):
+        change(turnstile, customer)
+        running.catch_up()
+        taken = {customer: list(range(1, version + 1))}
+        assert [tally.taken() for tally in tallies] == [taken, taken]
+
+
 def test_read_models_that_grew_with_the_log_are_those_built_from_all_of_it(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy import event as engine_event
 
 from application.customers import change_customer, register_customer
@@ -36,6 +37,7 @@ from tests.domain.given import (
     THIRD,
     issued,
 )
+from tests.statements import hearing
 
 THREADS = 16
 BORIS_AS = Profile("Boris", "boris@example.com")
@@ -103,14 +105,14 @@ def test_no_commands_have_no_outcomes(desk: Desk):
 def test_an_answer_is_given_after_the_commit(desk: Desk):
     committing, may_commit = threading.Event(), threading.Event()
 
-    def hold_back(*at: Any) -> None:
-        if desk.engine.name == "sqlite" or "COMMIT" in at[2]:
+    def hold_back(_: Connection, sql: str = "COMMIT") -> None:
+        if "COMMIT" in sql:
             committing.set()
             assert may_commit.wait(30)
 
-    moment = "commit" if desk.engine.name == "sqlite" else "before_cursor_execute"
-    engine_event.listen(desk.batching, moment, hold_back, named=False)
-    with ThreadPoolExecutor(1) as threads:
+    if desk.engine.name == "sqlite":
+        engine_event.listen(desk.engine, "commit", hold_back)
+    with hearing(desk.batching, before=hold_back), ThreadPoolExecutor(1) as threads:
         placing_one = threads.submit(desk.place)
         assert committing.wait(30)
         assert not placing_one.done()

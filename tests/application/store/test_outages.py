@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg2.extensions
 import pytest
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from application.store.group_commit import StoreUnavailable
@@ -17,6 +17,7 @@ from domain.ids import uuid7
 from tests.application.store.conftest import OpenEngine
 from tests.application.store.desk import Desk, placing
 from tests.domain.given import FESTIVAL, on_sale, registered, terms
+from tests.statements import hearing
 
 KEY = Key("ada", "one", "a digest")
 
@@ -35,17 +36,19 @@ def operator(migrated_postgres_url: str, open_database: OpenEngine) -> Engine:
 
 
 @contextmanager
-def once_at(engine: Engine, sql: str, do: Callable[[Connection], None]) -> Iterator[None]:
-    """Do something before the next statement that contains `sql`, and only then."""
+def once_at(
+    engine: Engine, sql: str, do: Callable[[Connection], None], *, after: bool = False
+) -> Iterator[None]:
+    """Do something before or after the next statement that contains `sql`, and only then."""
+    to_do = [do]
 
-    def react(connection: Connection, _: Any, statement: str, *__: Any) -> None:
-        if sql in statement:
-            event.remove(engine, "before_cursor_execute", react)
-            do(connection)
+    def react(connection: Connection, statement: str) -> None:
+        if sql in statement and to_do:
+            to_do.pop()(connection)
 
-    event.listen(engine, "before_cursor_execute", react)
-    yield
-    assert not event.contains(engine, "before_cursor_execute", react)
+    with hearing(engine, **{"after" if after else "before": react}):
+        yield
+    assert not to_do
 
 
 def killed_by(operator: Engine) -> Callable[[Connection], None]:
@@ -93,20 +96,16 @@ def test_a_batch_killed_at_the_commit_fails_as_a_whole_and_the_next_goes_on(
     assert postgres_desk.stored(FESTIVAL).committed == 1
 
 
-def lose_the_answer(connection: Connection, _: Any, statement: str, *__: Any) -> None:
-    if "COMMIT" in statement:
-        event.remove(connection.engine, "after_cursor_execute", lose_the_answer)
-        lost = psycopg2.OperationalError("server closed the connection unexpectedly")
-        raise OperationalError("COMMIT", None, lost, connection_invalidated=True)
+def lose_the_answer(_: Connection) -> None:
+    lost = psycopg2.OperationalError("server closed the connection unexpectedly")
+    raise OperationalError("COMMIT", None, lost, connection_invalidated=True)
 
 
 def test_a_commit_whose_answer_was_lost_is_found_out_with_the_same_key(postgres_desk: Desk):
     desk = postgres_desk
-    batching = desk.batching
-    event.listen(batching, "after_cursor_execute", lose_the_answer)
-    with pytest.raises(StoreUnavailable):
+    losing = once_at(desk.batching, "COMMIT", lose_the_answer, after=True)
+    with losing, pytest.raises(StoreUnavailable):
         desk.place(KEY)
-    assert not event.contains(batching, "after_cursor_execute", lose_the_answer)
     assert desk.place(KEY).replayed
     desk.place()
     assert desk.stored(FESTIVAL).committed == 2

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from cryptography.exceptions import InvalidTag
 from hypothesis import given, strategies
-from sqlalchemy import Engine, event, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from application.customers import change_customer, erase_customer, register_customer
@@ -27,6 +27,7 @@ from tests.application.store.conftest import OpenDesk
 from tests.application.store.desk import Desk, command
 from tests.application.store.tampering import alter, chain_anew, tampering
 from tests.domain.given import ANNA, BORIS, NOW, registered
+from tests.statements import hearing, statements
 
 ADA = Profile("Ada Lovelace", "ada@example.org", "+44 20 7946", "GB")
 
@@ -131,14 +132,13 @@ def test_a_batch_that_fails_makes_and_destroys_no_key(desk: Desk, open_desk: Ope
     other = open_desk()
     failures = []
 
-    @event.listens_for(other.batching, "before_cursor_execute", retval=True)
-    def fail(_c: Any, _k: Any, statement: str, values: Any, *_: Any) -> tuple[str, Any]:
+    def fail(_: Connection, statement: str) -> None:
         if "customer_keys" in statement and "DELETE" in statement:
             failures.append(statement)
             raise RuntimeError("power cut")
-        return statement, values
 
-    outcome = other.do_all(command(erase_customer, customer_id=BORIS))[0]
+    with hearing(other.batching, before=fail):
+        outcome = other.do_all(command(erase_customer, customer_id=BORIS))[0]
     assert failures
     assert isinstance(outcome, Exception)
     assert has_key(desk.engine, BORIS)
@@ -221,14 +221,9 @@ def test_a_customer_from_before_gets_a_key_with_the_next_change(desk: Desk) -> N
 def test_an_order_makes_no_statement_more(desk: Desk, open_desk: OpenDesk) -> None:
     desk.place()
     other = open_desk()
-    asked: list[str] = []
-
-    @event.listens_for(other.batching, "before_cursor_execute")
-    def note(_c: Any, _k: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
-
-    other.place()  # by a customer whom it has to load
-    other.place()
+    with statements(other.batching) as asked:
+        other.place()  # by a customer whom it has to load
+        other.place()
     with_keys = [statement for statement in asked if "customer_keys" in statement]
     assert with_keys
     assert all("events" in statement for statement in with_keys)
