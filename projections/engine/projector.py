@@ -65,7 +65,7 @@ class Projector:
         self._renewed = 0.0
         self._caught_up = False
         self._topics = sorted(set().union(*(model.topics for model in models)))
-        self._stood: tuple[list[str], Standing] | None = None
+        self._stood: tuple[set[str], Standing] | None = None
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid7().hex[-8:]}"
 
     def catch_up(self) -> int:
@@ -123,6 +123,7 @@ class Projector:
             group = [model for model in models if step.at[model.name].position == start]
             if end == start:
                 commit(writes)
+                self._note_where(step.at)
                 return 0
             facts = step.facts
             if facts is None:
@@ -133,16 +134,21 @@ class Projector:
             self._targets[model.name].moved_to(standing)
         self._turnstile.signals.ring(READ_MODELS)
         self._caught_up = end == step.head
-        if self._caught_up and len(group) == len(models):
-            self._stood = ([model.name for model in models], standing)
+        if self._caught_up:
+            self._note_where(step.at | {model.name: standing for model in group})
         _count(group, len(facts), end)
         return end - start
 
     def _begin(self, connection: Connection, names: list[str]) -> Step:
         stood, self._stood = self._stood, None
-        if stood is None or stood[0] != names:
+        if stood is None or stood[0] != set(names):
             return stepping.begin(connection, names)
         return stepping.go_on(connection, names, stood[1], self._topics, BATCH)
+
+    def _note_where(self, at: dict[str, Standing]) -> None:
+        """Where the read models were left, if at the same place: the next step may begin there."""
+        if len(set(at.values())) == 1:
+            self._stood = (set(at), next(iter(at.values())))
 
     def _take(
         self,
