@@ -178,10 +178,9 @@ class Histories:
 
 def fill(url: str, number: int) -> None:
     """Write that many events into the empty log of a PostgreSQL database."""
-    engine = open_engine(url)
     original = _original(datetime.now(UTC).replace(minute=0, second=0, microsecond=0))
     copies = -(-number // len(original.rows))
-    with writing(engine) as connection:
+    with box_office(url) as turnstile, writing(turnstile.engine) as connection:
         head = log.lock_head(connection)
         for copy in range(copies):
             left = number - head.position
@@ -190,7 +189,6 @@ def fill(url: str, number: int) -> None:
             head = _write(connection, head, _entries(original, words, copy + 1 - copies, left))
             _keep_snapshots(connection, kept, words)
         connection.execute(update(log_head).values(position=head.position, hash=head.hash))
-    engine.dispose()
     vacuum(url)
 
 

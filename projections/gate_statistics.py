@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Column, Connection, Date, Integer, Select, Table, Text, Uuid, select
 
-from application.store.tables import UTCDateTime
+from application.store.tables import UTCDateTime, text_of
 from domain.aggregate import Fact
 from domain.event import Event
 from domain.gate import Unmatched
@@ -155,7 +155,7 @@ def totals(connection: Connection, organizer_id: UUID | None = None) -> dict[str
     query = _TOTALS
     if organizer_id is not None:
         query = query.where(gate_totals.c.event_id.in_(events_of(organizer_id)))
-    return {str(counts["event_id"]): counts for counts in _read(connection, query)}
+    return {counts["event_id"]: counts for counts in _read(connection, query)}
 
 
 def totals_of(connection: Connection, event_id: UUID) -> dict[str, Any] | None:
@@ -200,13 +200,13 @@ def _known(ticket_type_id: UUID) -> UUID | None:
 def _read(connection: Connection, query: Select[Any]) -> Iterator[dict[str, Any]]:
     found = connection.execute(query)
     names = tuple(found.keys())
-    return (dict(zip(names, row, strict=True)) for row in found)
+    return (dict(zip(names, row, strict=True)) for row in found.all())
 
 
 def _figures(table: Table) -> Select[Any]:
     """The database reads them off its rows, in a small part of the time that it would take here."""
     figures = (figure(table.c).label(name) for name, figure in FIGURES.items())
-    return select(table.c.event_id, *figures)
+    return select(text_of(table.c.event_id).label("event_id"), *figures)
 
 
 _TOTALS = _figures(gate_totals)

@@ -15,14 +15,18 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Index,
+    Select,
     Table,
     Text,
     Uuid,
     and_,
     false,
+    or_,
     select,
+    type_coerce,
 )
 
+from application.store.tables import text_of
 from projections.engine.rows import Rows
 from projections.engine.tables import metadata
 
@@ -30,20 +34,24 @@ _WORD = re.compile(r"[^\W_]+")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w.-]*")
 _LAST = "\U0010ffff"
 FEW = 500
+LONGEST = 300
+"""Characters of all words of a customer, so that they and any of them fit into an index's entry."""
 _BYTES = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 def word_table(name: str) -> Table:
-    """A table of the words by which customers are found.
+    """A table of the words by which customers are found, each beside all `words` of the customer.
 
-    Its key serves a rare word, its index a frequent one: whoever is listed is looked up there.
+    Its index serves a rare word, its key a frequent one: whoever is listed is looked up there. Who
+    has two words that thousands have is seen in the index, at the rarer of them.
     """
     return Table(
         name,
         metadata,
-        Column("word", _BYTES, primary_key=True),
         Column("customer_id", Uuid, primary_key=True),
-        Index(f"ix_{name}_customer_id", "customer_id", "word"),
+        Column("word", _BYTES, primary_key=True),
+        Column("words", _BYTES, nullable=False),
+        Index(f"ix_{name}_word", "word", "words", "customer_id"),
     )
 
 
@@ -65,10 +73,13 @@ def replace_words(
     What is in `before` must be what `after` was the last time.
     """
     old, new = words(*before), words(*after)
-    for word in old - new:
-        rows.remove(table, word=word, customer_id=customer_id)
-    for word in new - old:
-        rows.add(table, word=word, customer_id=customer_id)
+    if old == new:
+        return
+    for word in old:
+        rows.remove(table, customer_id=customer_id, word=word)
+    together = _together(new)
+    for word in new:
+        rows.add(table, customer_id=customer_id, word=word, words=together)
 
 
 def found_by(
@@ -76,21 +87,39 @@ def found_by(
 ) -> ColumnElement[bool]:
     """That every word of `q` begins a word of the customer; no word at all finds nobody.
 
-    An address counts as one word, since those that it is made of are everybody's. When few are
-    found, they are named: a database that expects many would read its whole list in order.
+    An address counts as one word, since those that it is made of are everybody's. Of the longest
+    word, most likely the rarest, all customers are looked through. When few are found, they are
+    named: a database that expects many would read its whole list in order.
     """
     wanted = {*_ADDRESS.findall(_plain(q)), *_WORD.findall(_ADDRESS.sub(" ", _plain(q)))}
     if not wanted:
         return false()
-    each = [
-        select(table.c.customer_id).where(table.c.word.between(word, word + _LAST))
-        for word in sorted(wanted)
-    ]
-    conditions = [table.c.customer_id.in_(others) for others in each[1:]]
-    few = connection.execute(each[0].where(*conditions).limit(FEW + 1)).scalars().all()
+    longest, *others = sorted(wanted, key=lambda word: (-len(word), word))
+    found = _having(table, longest).where(*(_also(table, word) for word in others))
+    texts = found.with_only_columns(text_of(table.c.customer_id)).limit(FEW + 1)
+    few = connection.execute(texts).scalars().all()
     if len(few) <= FEW:
-        return customer_id.in_(set(few))
-    return and_(*(customer_id.in_(found) for found in each))
+        return type_coerce(customer_id, Uuid(as_uuid=False)).in_(set(few))
+    return customer_id.in_(found)
+
+
+def _having(table: Table, word: str) -> Select[tuple[UUID]]:
+    """The ids of those of whom a word begins so."""
+    return select(table.c.customer_id).where(table.c.word.between(word, word + _LAST))
+
+
+def _also(table: Table, word: str) -> ColumnElement[bool]:
+    """That another word of the same customer begins so, which is looked up if not told."""
+    return or_(
+        table.c.words.contains(f" {word}", autoescape=True),
+        and_(table.c.words == "", table.c.customer_id.in_(_having(table, word))),
+    )
+
+
+def _together(found: frozenset[str]) -> str:
+    """The words of a customer in order, each behind a blank; not told if they are too long."""
+    text = "".join(f" {word}" for word in sorted(found))
+    return text if len(text) <= LONGEST else ""
 
 
 def _plain(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Dialect,
     Integer,
     LargeBinary,
@@ -15,6 +16,8 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     Uuid,
+    cast,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
@@ -42,6 +45,11 @@ class UTCDateTime(TypeDecorator[datetime]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         """None on PostgreSQL, whose driver makes datetimes: a call less for every value."""
         return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
+
+
+def text_of(identifier: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The same id as a text: a UUID of each of hundreds takes longer than all else of a query."""
+    return type_coerce(cast(identifier, Text), Uuid(as_uuid=False))
 
 
 log_head = Table(

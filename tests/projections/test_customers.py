@@ -1,10 +1,12 @@
 """Customers: their profiles, lists and the search by words."""
 
+import random
 from uuid import UUID
 
 import pytest
 
 from domain.customer import Customer, Profile
+from projections import words
 from projections.customers import customer, list_customers
 from projections.paging import BadCursor
 from tests.domain.given import ANNA, BORIS, NOW
@@ -107,7 +109,36 @@ def test_a_search_finds_customers_by_their_present_name_only(given):
     given(changed, boris())
     changed.change(CHANGED, NOW + DAY)
     given(changed)
-    assert [found(given, q) for q in ("lind", "berg", "anna")] == [[], [ANNA], [ANNA]]
+    searches = {"lind": [], "anna lind": [], "berg": [ANNA], "anna": [ANNA], "berg anna": [ANNA]}
+    assert {q: found(given, q) for q in searches} == searches
+
+
+@pytest.mark.parametrize("few", [0, 500])
+@pytest.mark.parametrize("longest", [0, 300])
+def test_every_word_is_wanted_however_many_are_found_and_have_many_words(
+    given, monkeypatch, few, longest
+):
+    monkeypatch.setattr(words, "FEW", few)
+    monkeypatch.setattr(words, "LONGEST", longest)
+    same = [named(number) for number in range(3)]
+    given(anna(), boris(), *same)
+    searches = {
+        "same nam": [customer.id for customer in same],
+        "ann lin": [ANNA],
+        "na lind": [],
+        "anna boris": [],
+        "lind exam anna@": [ANNA],
+        "lind anna@example.org boris@": [],
+    }
+    assert {q: found(given, q) for q in searches} == searches
+
+
+def test_words_of_any_length_and_script_fit_into_the_index(given):
+    ideographs = random.Random(1).sample(range(0x20000, 0x2A000), 600)
+    name, phone, local = ("".join(map(chr, ideographs[n::3])) for n in range(3))
+    profile = Profile(name, f"{local}@example.org", phone)
+    given(Customer.register(ANNA, profile, NOW), boris())
+    assert found(given, f"{name[:50]} {phone} {local}@") == [ANNA]
 
 
 def test_pages_go_through_all_customers_once(given):

@@ -59,8 +59,8 @@ def live(given: Given, event_id=FESTIVAL) -> dict[str, Any]:
     percentage = low.get(event_id, {}).get("percentage_tickets_remaining")
     sold = {item["id"]: item["units_sold"] for item in types if item["event_id"] == event_id}
     return {
-        **summary,
         **gates,
+        **summary,
         "percentage_tickets_remaining": percentage,
         "units_sold": sold,
     }

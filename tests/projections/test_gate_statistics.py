@@ -57,7 +57,7 @@ def last_updated(given):
 def test_a_drafted_event_has_counted_nothing_yet(given):
     given(*festivals())
     assert asked(given, totals_of, FESTIVAL) == {
-        "event_id": FESTIVAL,
+        "event_id": str(FESTIVAL),
         "scan_count": 0,
         "transfer_count": 0,
         "invalid_attempt_count": 0,

@@ -1,16 +1,37 @@
 """What a migration does to what was there before."""
 
+from typing import Any
+
 import msgspec
 from alembic import command
-from sqlalchemy import Engine, MetaData, Table, insert, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    Uuid,
+    delete,
+    insert,
+    select,
+)
 
 import migrations
 from application.store.database import writing
 from application.store.tables import events, idempotency, snapshots
+from application.store.writes import writes_to
 from domain.ids import uuid7
+from projections import orders, tickets
 from projections.catalogue import catalogue
+from projections.customers import customer_words
+from projections.engine.rows import Memory, Rows
+from projections.words import replace_words, words
 from tests.application.store.conftest import OpenEngine
 from tests.domain.given import NOW, details
+
+WORD_TABLES = (customer_words, orders.names.words, tickets.names.words)
 
 
 def migrate_to(engine: Engine, revision: str) -> None:
@@ -69,3 +90,37 @@ def test_what_was_published_before_it_was_cancelled_is_told_from_the_log(
     with engine.connect() as connection:
         query = select(catalogue.c.event_id).where(catalogue.c.published)
         assert connection.execute(query).scalars().all() == [shown]
+
+
+def test_words_are_put_together_as_the_read_models_do_it(
+    database_url: str, open_database: OpenEngine
+) -> None:
+    engine = open_database(database_url)
+    migrate_to(engine, "0010")
+    ada, wordy = uuid7(), uuid7()
+    texts = {ada: "Ada Ålund ada.b_c@example.org", wordy: " ".join(map(str, range(200)))}
+    found = [{"customer_id": id_, "word": word} for id_ in texts for word in words(texts[id_])]
+    with writing(engine) as connection:
+        for table in WORD_TABLES:
+            before = Table(
+                table.name, MetaData(), Column("customer_id", Uuid), Column("word", Text)
+            )
+            connection.execute(insert(before), found)
+    migrations.upgrade(engine)
+    with writing(engine) as connection:
+        migrated = [_emptied(connection, table) for table in WORD_TABLES]
+        rows = Rows(connection, Memory({table: table for table in WORD_TABLES}))
+        for table in WORD_TABLES:
+            for customer_id, text in texts.items():
+                replace_words(rows, table, customer_id, (), (text,))
+        with writes_to(connection) as writes:
+            rows.write(writes)
+        assert migrated == [_emptied(connection, table) for table in WORD_TABLES]
+    assert len(migrated[0]) == len(found)
+    assert {row.words for row in migrated[0] if row.customer_id == wordy} == {""}
+
+
+def _emptied(connection: Connection, table: Table) -> set[Row[Any]]:
+    rows = set(connection.execute(select(table)))
+    connection.execute(delete(table))
+    return rows

@@ -246,7 +246,7 @@ def test_keys_of_another_master_key_are_an_error_and_nobody_is_erased(
 
 @pytest.mark.parametrize("rows", [1, MANY])
 def test_no_error_of_the_database_shows_a_row(engine: Engine, rows: int) -> None:
-    taken = [(f"{ADA.name} {number}", BORIS) for number in range(rows)]
+    taken = [(BORIS, f"{ADA.name} {number}", ADA.name) for number in range(rows)]
     unfinished = {"id": BORIS, "name": ADA.name, "email": ADA.email}
     with writing(engine) as connection:
         _write(connection, taken)
