@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from application.settings import Settings
 from benchmarks.figures import compared, report, within
 from benchmarks.load import Load, drive, post
 from benchmarks.scenes import (
@@ -19,12 +18,10 @@ from benchmarks.scenes import (
     order_requests,
     sold_tickets,
 )
-from benchmarks.servers import box_office, fresh_database, postgres_program, web
+from benchmarks.servers import DEPLOYED, box_office, fresh_database, postgres_program, web
 
 CLIENTS = 32
 SCANNERS = 8
-DEPLOYED = Settings().web_processes
-"""Web processes unless somebody says otherwise: one for each processor, at most four."""
 PLENTY = 100_000_000
 HOT_ROW = """
 BEGIN;

@@ -26,6 +26,8 @@ from application.store.database import open_engine
 from benchmarks.load import Server
 
 START_SECONDS = 30.0
+DEPLOYED = Settings().web_processes
+"""Web processes unless somebody says otherwise: one for each processor, at most four."""
 
 
 def server_url() -> str:

@@ -10,7 +10,7 @@ from itertools import count
 from benchmarks.figures import Figure, report
 from benchmarks.load import Load, Server
 from benchmarks.scenes import TICKETS_PER_ORDER, customers, event_on_sale
-from benchmarks.servers import box_office, fresh_database, web
+from benchmarks.servers import DEPLOYED, box_office, fresh_database, web
 from domain.ids import uuid7
 
 CONNECTIONS = 16
@@ -88,7 +88,7 @@ def run(seconds: float, rate: float) -> None:
             "payment_method": "card",
             "lines": [line],
         }
-        with web(url) as server:
+        with web(url, DEPLOYED) as server:
             buyers = _drive(server, json.dumps(wish).encode(), seconds, rate)
     visible = _together(buyers)
     if set(visible.statuses) != {200}:
