@@ -9,6 +9,9 @@ from domain.customer import Customer, Profile
 from domain.errors import AlreadyExists, Conflict
 from domain.event import Event
 
+MOST_LOOKED_THROUGH = 2_000
+"""Entries, while nobody else can record any."""
+
 
 class NoLongerIdle(Conflict):
     title = "Something has happened that may concern the customer"
@@ -40,9 +43,13 @@ def erase_customer(work: Work, customer_id: UUID) -> Customer:
 def erase_idle_customer(work: Work, customer_id: UUID, seen: int) -> Customer:
     """Erase a customer who was idle as of the position `seen` and has been so since.
 
-    Raises `NoLongerIdle`, also when an event was changed: it may end later, and they have tickets.
+    Raises `NoLongerIdle`, also when an event was changed: it may end later, and they have tickets;
+    and when so much has been recorded since that to look through it would keep others waiting.
     """
-    if any(_may_concern(customer_id, entry) for entry in work.since(seen)):
+    recorded = work.since(seen, MOST_LOOKED_THROUGH)
+    if len(recorded) >= MOST_LOOKED_THROUGH:
+        raise NoLongerIdle
+    if any(_may_concern(customer_id, entry) for entry in recorded):
         raise NoLongerIdle
     return erase_customer(work, customer_id)
 

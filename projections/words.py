@@ -50,7 +50,7 @@ def word_table(name: str) -> Table:
         metadata,
         Column("customer_id", Uuid, primary_key=True),
         Column("word", _BYTES, primary_key=True),
-        Column("words", _BYTES, nullable=False),
+        Column("words", _BYTES, nullable=False, server_default=""),
         Index(f"ix_{name}_word", "word", "words", "customer_id"),
     )
 

@@ -86,8 +86,12 @@ def _identity(shown: str | None, counting_wrong_keys: Counting) -> Identity:
         session_id = tokens.session_of_access(shown)
         return access.look_up(partial(sessions.identity, session_id=session_id))
     # What others from the same address make up keeps out no key that was good.
-    with nullcontext() if access.forget(shown) else counting_wrong_keys():
-        found = access.look_up(partial(_of_key, shown=shown))
+    with nullcontext() if access.was_good(shown) else counting_wrong_keys():
+        try:
+            found = access.look_up(partial(_of_key, shown=shown))
+        except Unauthorized:
+            access.forget(shown)
+            raise
     access.remember(shown, found)
     return found
 

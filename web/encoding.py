@@ -4,14 +4,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
+import structlog
 from flask import Response
 from flask.json.provider import JSONProvider
 from werkzeug.datastructures import Headers
+
+from application import tracing
 
 JSON = "application/json"
 
 encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+
+logger = structlog.get_logger(__name__)
 
 
 class JSONResponse(Response):
@@ -44,7 +49,18 @@ def streamed_json(members: Mapping[str, Any]) -> Response:
 
     What breaks off in the middle is no JSON, so nobody takes it for whole.
     """
-    return JSONResponse(_object(members), 200, [("Content-Type", JSON)])
+    return JSONResponse(
+        _logged(_object(members), tracing.request_id()), 200, [("Content-Type", JSON)]
+    )
+
+
+def _logged(parts: Iterator[bytes], request_id: str) -> Iterator[bytes]:
+    """Written after the request has been counted and forgotten."""
+    try:
+        yield from parts
+    except Exception:
+        logger.exception("web.broken_off", request_id=request_id)
+        raise
 
 
 def _object(members: Mapping[str, Any]) -> Iterator[bytes]:

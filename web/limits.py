@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
+import structlog
 from flask import Flask, Response, current_app
 from flask_limiter import ApplicationLimit, Limiter
 from limits import RateLimitItem, parse, parse_many
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter, RateLimiter
+from redis.exceptions import RedisError
 from werkzeug.exceptions import TooManyRequests
 
 from application.access.accounts import normal
@@ -24,7 +26,12 @@ from domain.ids import derived_id
 from web.caller import caller
 from web.current import turnstile
 
-WAYS_IN = ("accounts.register_account", "accounts.log_in", "accounts.refresh_tokens")
+WAYS_IN = (
+    "accounts.register_account",
+    "accounts.log_in",
+    "accounts.refresh_tokens",
+    "accounts.change_email",
+)
 
 WRONG_PASSWORDS = parse("10 per 15 minutes")
 """For one account, from one address."""
@@ -32,6 +39,8 @@ WRONG_PASSWORDS_IN_ALL = parse("100 per 15 minutes")
 """For one account, from all addresses; not for those that are known to it."""
 KNOWN_ADDRESS = parse("1 per 30 days")
 """Of one account, used up by each log-in from an address: a mark more than a limit."""
+
+logger = structlog.get_logger(__name__)
 
 EXTENSION = "turnstile limiter"
 WRONG_KEYS = "turnstile wrong keys"
@@ -97,10 +106,13 @@ def counting_wrong_passwords(email: str) -> Iterator[None]:
 
 
 def know_address(email: str) -> None:
-    """Let this address be known to the account, for so long from now."""
+    """Let this address be known to the account, for so long from now, unless Redis is away."""
     strategy, place = _limiter().limiter, _place(email)
-    strategy.clear(KNOWN_ADDRESS, *place)
-    strategy.hit(KNOWN_ADDRESS, *place)
+    try:
+        strategy.clear(KNOWN_ADDRESS, *place)
+        strategy.hit(KNOWN_ADDRESS, *place)
+    except RedisError as error:
+        logger.warning("limits.address_not_kept", error=type(error).__name__)
 
 
 @contextmanager

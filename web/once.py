@@ -24,11 +24,15 @@ from web.problems import REPLAYED
 
 
 class Outcome(NamedTuple):
-    """What a change is answered with, and the account that this tells of, if of one."""
+    """What a change is answered with, and the account that this tells of, if of one.
+
+    `afterwards` is what follows once the change is durable, and may be lost.
+    """
 
     body: Any = None
     status: int = 200
     account_id: UUID | None = None
+    afterwards: Callable[[], None] | None = None
 
 
 Change = Callable[[Connection], Outcome | DomainError]
@@ -82,8 +86,11 @@ def _made(change: Change, key: Key | None = None) -> Response:
             answer = _answer(outcome)
             if key is not None:
                 answers.keep(connection, key, answer)
-            return _respond(answer)
-    raise outcome
+    if isinstance(outcome, DomainError):
+        raise outcome
+    if outcome.afterwards is not None:
+        outcome.afterwards()
+    return _respond(answer)
 
 
 def _answer(outcome: Outcome) -> Answer:

@@ -33,21 +33,26 @@ class Access:
         self.engine = engine
         self._readers = readers
         self._known: dict[str, tuple[Identity, float]] = {}
+        self._changed = 0.0
 
     def remembered(self, key: str) -> Identity | None:
         """Who shows this key, if that was found out a moment ago; else None."""
-        identity, until = self._known.get(key, _UNKNOWN)
-        return identity if time.monotonic() < until else None
+        identity, seen = self._known.get(key, _UNKNOWN)
+        return identity if seen > max(time.monotonic() - REMEMBER_SECONDS, self._changed) else None
 
     def remember(self, key: str, identity: Identity) -> None:
         """Let this key, which is good, be good for a moment."""
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()
-        self._known[key] = (identity, time.monotonic() + REMEMBER_SECONDS)
+        self._known[key] = (identity, time.monotonic())
 
-    def forget(self, key: str) -> bool:
-        """Look this key up the next time; whether it was good when that was done last."""
-        return self._known.pop(key, None) is not None
+    def was_good(self, key: str) -> bool:
+        """Whether this key was good when it was looked up last, however long ago."""
+        return key in self._known
+
+    def forget(self, key: str) -> None:
+        """This key is good no more."""
+        self._known.pop(key, None)
 
     def look_up(self, find: Find) -> Identity:
         """From the primary, which knows what was revoked a moment ago; else from the replica,
@@ -66,7 +71,7 @@ class Access:
         """A transaction that changes accounts, sessions or keys."""
         with writing(self.engine) as connection:
             yield connection
-        self._known.clear()
+        self._changed = time.monotonic()
 
 
 _UNKNOWN: tuple[Identity | None, float] = (None, 0.0)

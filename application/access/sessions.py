@@ -49,6 +49,9 @@ def go_on(
     successor was, and the session ends (RFC 9700, section 4.14.2).
     """
     renewed, now = uuid7(), datetime.now(UTC)
+    # The account first, as all others do: who erases it waits, instead of each for the other.
+    owner = select(accounts.c.id).join(sessions).where(sessions.c.id == session_id)
+    connection.execute(owner.with_for_update(read=True, key_share=True, of=accounts))
     mine = (sessions.c.id == session_id, sessions.c.expires_at > now)
     replaced = connection.execute(
         update(sessions)

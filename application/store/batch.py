@@ -11,7 +11,6 @@ from application.store import log
 from application.store.log import Entry, NewEntry
 from application.store.mapper import to_new_entry
 from application.store.snapshots import EVERY, load_stream, load_streams
-from application.store.tables import events
 from application.store.work import Work
 from domain.aggregate import Aggregate, Fact
 
@@ -67,11 +66,11 @@ class Batch:
             self.aggregates.move_to_end(stream_id)
         return aggregate
 
-    def since(self, position: int) -> Sequence[Entry | NewEntry]:
-        """What was recorded after that position, last by earlier commands of this batch."""
+    def since(self, position: int, most: int) -> Sequence[Entry | NewEntry]:
+        """What was recorded after that position, last by earlier commands of this batch; of what
+        is committed, no more than so many entries."""
         if position not in self.committed:
-            later = log.read_where(self.connection, events.c.position > position)
-            self.committed[position] = list(later)
+            self.committed[position] = log.read(self.connection, after=position, limit=most)
         return [*self.committed[position], *self.entries]
 
     def accept(self, work: Work, metadata: str) -> None:

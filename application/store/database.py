@@ -1,13 +1,15 @@
 """Connections: the same engine settings for every process, on PostgreSQL and SQLite."""
 
 import re
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
 import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.engine.url import URL
@@ -82,7 +84,19 @@ def vault_of(database: Connection | Engine) -> Vault:
     return vault
 
 
-@lru_cache(maxsize=8)
+def _made_once(make: Callable[[Engine], Engine]) -> Callable[[Engine], Engine]:
+    """One for each engine, also when many threads need it at once."""
+    cached, making = lru_cache(maxsize=8)(make), threading.Lock()
+
+    @wraps(make)
+    def made(engine: Engine) -> Engine:
+        with making:
+            return cached(engine)
+
+    return made
+
+
+@_made_once
 def for_queries(engine: Engine) -> Engine:
     """The same database for queries: without transactions, whose beginning and end would be round
     trips, and naming the request that each statement is for, as `pg_stat_activity` and PostgreSQL's
@@ -181,12 +195,20 @@ def holding(engine: Engine) -> Iterator[Connection]:
     with for_batches(engine).connect() as connection:
         try:
             yield connection
+            _require_ended(connection)
         except BaseException:
             connection.invalidate()  # which rolls back
             raise
 
 
-@lru_cache(maxsize=8)
+def _require_ended(connection: Connection) -> None:
+    """A transaction that is left open would hold its locks in the pool."""
+    driver: Any = connection.connection.dbapi_connection
+    if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
+        raise RuntimeError("The transaction was not ended.")
+
+
+@_made_once
 def for_batches(engine: Engine) -> Engine:
     """The same database on connections that prepare their statements."""
     own = _committing_by_itself(engine)
@@ -218,22 +240,22 @@ def _prepare_statements(connection: Any, record: Any) -> None:
 @contextmanager
 def raw_cursor(connection: Connection) -> Iterator[Any]:
     """The driver's cursor, in the connection's transaction; errors are SQLAlchemy's as ever."""
-    with closing(connection.connection.cursor()) as cursor:
-        try:
+    try:
+        with closing(connection.connection.cursor()) as cursor:
             yield cursor
-        except psycopg2.Error as error:
-            keep_first_line(error)
-            lost = connection.dialect.is_disconnect(error, None, cursor)  # type: ignore[arg-type]
-            if lost:
-                connection.invalidate(error)
-            raise DBAPIError.instance(
-                None,
-                None,
-                error,
-                psycopg2.Error,
-                connection_invalidated=lost,
-                dialect=connection.dialect,
-            ) from error
+    except psycopg2.Error as error:
+        keep_first_line(error)
+        lost = connection.dialect.is_disconnect(error, None, None)  # type: ignore[arg-type]
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            None,
+            None,
+            error,
+            psycopg2.Error,
+            connection_invalidated=lost,
+            dialect=connection.dialect,
+        ) from error
 
 
 @contextmanager

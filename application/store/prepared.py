@@ -14,8 +14,7 @@ from application.store.database import PREPARED, raw_cursor
 from application.store.postgres_text import Row
 
 MOST = 500
-"""So many statements are kept of a connection, then it begins anew: the tables of rebuilds have
-names of their own."""
+"""So many statements are kept of a connection, then it begins anew. There are fewer kinds."""
 
 
 def execute(connection: Connection, statements: Sequence[str], values: Sequence[Any]) -> list[Row]:

@@ -132,13 +132,14 @@ class Command:
 class Work:
     """The hands of one command: `load`, `find` and `save`; or `record`.
 
-    `since` tells what was recorded after a position of the log, up to this very command.
+    `since` tells what was recorded after a position of the log, up to this very command, of what is
+    committed no more than so many entries.
     """
 
     context: Context
     fetch: Callable[[UUID], Aggregate | None]
     prefetch: Callable[[Iterable[UUID]], None]
-    since: Callable[[int], Sequence[Entry | NewEntry]] = lambda _: ()
+    since: Callable[[int, int], Sequence[Entry | NewEntry]] = lambda _, __: ()
     target: UUID | None = None
     expected_version: int | None = None
     facts: list[Fact] = field(default_factory=list)

@@ -17,6 +17,8 @@ WHERE status NOT IN ('draft', 'cancelled')
 
 
 def upgrade() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("LOCK TABLE tracking IN EXCLUSIVE MODE")  # no projector writes meanwhile
     missing = sa.Column("published", sa.Boolean, nullable=False, server_default=sa.false())
     op.add_column("catalogue", missing)
     op.execute(PUBLISHED)

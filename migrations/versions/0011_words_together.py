@@ -22,7 +22,10 @@ FROM {table} JOIN (
 
 
 def upgrade() -> None:
-    joined = "string_agg" if op.get_bind().dialect.name == "postgresql" else "group_concat"
+    on_postgres = op.get_bind().dialect.name == "postgresql"
+    if on_postgres:
+        op.execute("LOCK TABLE tracking IN EXCLUSIVE MODE")  # no projector writes meanwhile
+    joined = "string_agg" if on_postgres else "group_concat"
     for table in TABLES:
         op.execute(KEPT.format(table=table, longest=LONGEST, joined=joined))
         op.drop_table(table)
@@ -30,7 +33,7 @@ def upgrade() -> None:
             table,
             sa.Column("customer_id", sa.Uuid, primary_key=True),
             sa.Column("word", BYTES, primary_key=True),
-            sa.Column("words", BYTES, nullable=False),
+            sa.Column("words", BYTES, nullable=False, server_default=""),
         )
         op.execute(f"INSERT INTO {table} SELECT * FROM kept")  # nosec B608 # names only
         op.execute("DROP TABLE kept")

@@ -12,15 +12,13 @@ from collections.abc import Sequence
 
 import structlog
 from prometheus_client import Counter, Gauge
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from application.composition import Turnstile
 from application.store import log
-from application.store.database import holding, writing
+from application.store.database import writing
 from application.store.signals import LOG, READ_MODELS
-from application.store.transactions import commit
-from application.store.writes import Writes, writes_to
+from application.store.writes import Writes
 from domain.aggregate import Fact
 from domain.ids import uuid7
 from projections.engine import leases, stepping
@@ -35,6 +33,8 @@ BATCH = 5_000
 REST, REST_IN_A_RUSH = 1.0, 2.0
 """How long a step is followed by a rest, in times of the step: so steps are of more events, which
 costs less for each, and the web processes keep most of the time."""
+LONGEST_REST = 0.5
+"""In seconds: a step may have waited for others."""
 RUSH = 50
 """So many events in a step are a rush."""
 POLL_SECONDS = 0.25
@@ -87,7 +87,7 @@ class Projector:
                 taken = self.step(self._held) if self._renew() else 0
                 if 0 < taken < BATCH:
                     rest = REST_IN_A_RUSH if taken >= RUSH else REST
-                    stop.wait(rest * (time.monotonic() - started))
+                    stop.wait(min(rest * (time.monotonic() - started), LONGEST_REST))
                 if not taken or self._caught_up:
                     self._turnstile.signals.wait(LOG, heard, POLL_SECONDS)
             except Exception as error:
@@ -117,19 +117,20 @@ class Projector:
             return 0
 
     def _advance(self, models: Sequence[ReadModel]) -> int:
-        with holding(self._turnstile.engine) as connection, writes_to(connection) as writes:
-            step = self._begin(connection, [model.name for model in models])
+        names = [model.name for model in models]
+        stood, self._stood = self._stood, None
+        left = stood[1] if stood and stood[0] == set(names) else None
+        engine = self._turnstile.engine
+        with stepping.step(engine, names, left, self._topics, BATCH) as (step, writes):
             start, end = step.stretch(BATCH)
             group = [model for model in models if step.at[model.name].position == start]
             if end == start:
-                commit(writes)
                 self._note_where(step.at)
                 return 0
             facts = step.facts
             if facts is None:
-                facts = self._reading.read(connection, group, start, end, then_to=step.goal)
+                facts = self._reading.read(writes.connection, group, start, end, then_to=step.goal)
             standing = self._take(writes, step, group, facts, end)
-            commit(writes)
         for model in group:
             self._targets[model.name].moved_to(standing)
         self._turnstile.signals.ring(READ_MODELS)
@@ -138,12 +139,6 @@ class Projector:
             self._note_where(step.at | {model.name: standing for model in group})
         _count(group, len(facts), end)
         return end - start
-
-    def _begin(self, connection: Connection, names: list[str]) -> Step:
-        stood, self._stood = self._stood, None
-        if stood is None or stood[0] != set(names):
-            return stepping.begin(connection, names)
-        return stepping.go_on(connection, names, stood[1], self._topics, BATCH)
 
     def _note_where(self, at: dict[str, Standing]) -> None:
         """Where the read models were left, if at the same place: the next step may begin there."""

@@ -3,15 +3,18 @@
 Steps are many and small: a round trip takes about as long as what a few events change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from application.store import log, prepared
-from application.store.database import is_postgres
+from application.store.database import holding, is_postgres, writing
 from application.store.mapper import to_fact
 from application.store.postgres_text import array_text
+from application.store.transactions import commit
+from application.store.writes import Writes, writes_to
 from domain.aggregate import Fact
 from projections.engine.positions import Standing, lock_positions
 
@@ -40,36 +43,48 @@ class Step(NamedTuple):
         return start, min(self.goal, start + limit)
 
 
-def begin(connection: Connection, names: Sequence[str]) -> Step:
-    """Begin with read models that stand wherever they stand; `connection` is one from `holding`."""
-    if is_postgres(connection):
-        connection.exec_driver_sql("BEGIN")
-    return _begun(connection, names)
+@contextmanager
+def step(
+    engine: Engine,
+    names: Sequence[str],
+    standing: Standing | None,
+    topics: Sequence[str],
+    limit: int,
+) -> Iterator[tuple[Step, Writes]]:
+    """A transaction in which the read models of these names are moved, and its writes.
+
+    If they were left together, at `standing`, what follows there of these topics is read at once,
+    up to `limit` positions further. Else there may be very many events, which are a matter of
+    plans that know how many, not of round trips.
+    """
+    if standing is None or not is_postgres(engine):
+        with writing(engine) as connection, writes_to(connection) as writes:
+            yield _wherever(connection, names), writes
+        return
+    with holding(engine) as connection, writes_to(connection) as writes:
+        yield _going_on(connection, names, standing, topics, limit), writes
+        commit(writes)
 
 
-def go_on(
+def _going_on(
     connection: Connection,
     names: Sequence[str],
     standing: Standing,
     topics: Sequence[str],
     limit: int,
 ) -> Step:
-    """Begin with read models that all stood there when they were left, and read what follows of
-    these topics, up to `limit` positions further."""
-    if not is_postgres(connection):
-        return begin(connection, names)
     position, moved_at = standing
     named, wanted = array_text(names), array_text(topics)
     values = (named, position, position + limit, wanted, named, position, moved_at)
     rows = prepared.execute(connection, _GO_ON, values)
     if not rows:  # somebody else has moved one of them
-        return _begun(connection, names)
+        return _wherever(connection, names)
     found = [log.Entry(*entry) for _, *entry in rows if entry[0] is not None]
     facts = [to_fact(entry) for entry in log.opened(connection, found)]
     return Step(dict.fromkeys(names, standing), rows[0][0], facts)
 
 
-def _begun(connection: Connection, names: Sequence[str]) -> Step:
+def _wherever(connection: Connection, names: Sequence[str]) -> Step:
     return Step(lock_positions(connection, names), log.read_head(connection))
 
 

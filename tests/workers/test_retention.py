@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
+from application import customers
 from application.composition import Turnstile
 from application.customers import register_customer
 from application.events import change_event
@@ -123,6 +124,19 @@ def test_nobody_is_erased_while_an_event_changes_for_which_they_may_have_tickets
     assert retention.erase_idle(keeping) == 0
     Projector(keeping).catch_up()
     assert retention.erase_idle(keeping) == 7
+
+
+def test_nobody_is_erased_when_too_much_has_happened_to_look_through_it(
+    keeping: Turnstile, meanwhile: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = Sale(keeping)
+    Projector(keeping).catch_up()
+    meanwhile(lambda due: sale.order(customer_id=due[3]))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(customers, "MOST_LOOKED_THROUGH", 2)
+        assert retention.erase_idle(keeping) == 0
+    Projector(keeping).catch_up()
+    assert retention.erase_idle(keeping) == 6
 
 
 def test_without_a_rule_everybody_is_kept(turnstile: Turnstile) -> None:

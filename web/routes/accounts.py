@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -142,8 +143,12 @@ def change_email(body: dict[str, Any]) -> Change:
         raise Unauthorized
     with counting_wrong_passwords(str(own_id)):
         changed = accounts.prepare_email(turnstile().access, own_id, **body)
-    know_address(body["email"])
-    return lambda connection: _shown(accounts.set_email(connection, changed))
+
+    def set_email(connection: Connection) -> Outcome:
+        account = accounts.set_email(connection, changed)
+        return Outcome(account, 200, account.id, partial(know_address, account.email))
+
+    return set_email
 
 
 @blueprint.plain("/auth/me", "GET", 401, 403, 503)
@@ -226,8 +231,8 @@ def _logged_in(
 ) -> Outcome:
     """The tokens of a new session."""
     begun = sessions.begin(connection, account, password_hash)
-    know_address(account.email)
-    return Outcome(tokens(account, *begun), status, account.id)
+    afterwards = partial(know_address, account.email)
+    return Outcome(tokens(account, *begun), status, account.id, afterwards)
 
 
 def _shown(account: Account, status: int = 200) -> Outcome:

@@ -1,6 +1,7 @@
 """Statements that connections for batches prepare."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Connection, Engine, text
@@ -83,6 +84,23 @@ def test_no_connection_keeps_more_than_so_many(
         execute(connection, [f"SELECT %s::int + {number}"], [1])
         assert known_to_server(connection) <= 5
     assert execute(connection, ["SELECT %s::int"], [4]) == [(4,)]
+
+
+def leave_open(engine: Engine) -> None:
+    with holding(engine) as connection:
+        execute(connection, ["BEGIN", ADD], [1])
+
+
+def test_a_transaction_that_was_left_open_is_undone_and_an_error(engine: Engine) -> None:
+    with pytest.raises(RuntimeError, match="not ended"):
+        leave_open(engine)
+    with engine.connect() as connection:
+        assert execute(connection, [COUNT], [0]) == [(0,)]
+
+
+def test_threads_that_need_connections_at_once_share_them(engine: Engine) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        assert len(set(threads.map(for_batches, [engine] * 64))) == 1
 
 
 def leave_off(engine: Engine) -> None:
