@@ -32,17 +32,19 @@ def idempotency_key() -> Key | None:
     return _key(given, caller().actor, hashlib.sha256(_asked()).hexdigest())
 
 
-def access_key() -> Key | None:
-    """The same of a request about access, in which there may be a password.
+def access_keys() -> tuple[Key, ...]:
+    """The same of a request about access, in which there may be a password; none without one.
 
-    Where nobody is known who could ask again, the key belongs to whoever asks the same: it is
-    not in the way of a stranger's.
+    Where nobody is known who could ask again, the key belongs to whoever asks the same, from
+    wherever; and to the address that it came from, where it is good for nothing else.
     """
     given = _given()
     if given is None:
-        return None
+        return ()
     whose, fingerprint = _whose(), access_fingerprint()
-    return _key(given, whose or f"{caller().actor} {fingerprint}", fingerprint)
+    nobody = caller().actor
+    owners = [whose] if whose else [f"{nobody} {fingerprint}", f"{nobody} at {caller().ip}"]
+    return tuple(_key(given, owner, fingerprint) for owner in owners)
 
 
 def access_fingerprint() -> str:

@@ -5,7 +5,7 @@ asks under the same idempotency key. What takes long, such as hashing a password
 Only what took effect is kept: a refusal has changed nothing, and is decided anew.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -19,7 +19,7 @@ from application.store.work import Key
 from domain.errors import DomainError
 from web.current import turnstile
 from web.encoding import JSON, JSONResponse, encode
-from web.idempotency import ENDING_THE_SESSION, access_key
+from web.idempotency import ENDING_THE_SESSION, access_keys
 from web.problems import REPLAYED
 
 
@@ -45,14 +45,14 @@ def once(prepare: Callable[..., Any]) -> Callable[..., Response]:
 
     @wraps(prepare)
     def view(**ids: Any) -> Response:
-        key = access_key()
-        if key is None:
+        keys = access_keys()
+        if not keys:
             return _made(prepare(**ids))
         try:
-            return _kept(key) or _made(prepare(**ids), key)
+            return _kept(keys) or _made(prepare(**ids), keys)
         except DomainError:
             # It may be what the same request has done a moment ago that refuses this one.
-            kept = _kept(key)
+            kept = _kept(keys)
             if kept is None:
                 raise
             return kept
@@ -64,27 +64,33 @@ def kept_for_who_left() -> Response | None:
     """The answer to who has ended the session that they show by asking the same before."""
     if "refusal" not in g or request.endpoint not in ENDING_THE_SESSION:
         return None
-    key = access_key()
-    return None if key is None else _kept(key)
+    keys = access_keys()
+    return _kept(keys) if keys else None
 
 
-def _kept(key: Key) -> Response | None:
+def _kept(keys: Sequence[Key]) -> Response | None:
     with turnstile().engine.connect() as connection:
-        answer = answers.find(connection, key)
+        answer = _find(connection, keys)
     return None if answer is None else _respond(answer, REPLAYED)
 
 
-def _made(change: Change, key: Key | None = None) -> Response:
+def _find(connection: Connection, keys: Sequence[Key]) -> Answer | None:
+    """The answer under the first key; raises `IdempotencyKeyReused` where any had another body."""
+    found = [answers.find(connection, key) for key in keys]
+    return found[0] if found else None
+
+
+def _made(change: Change, keys: Sequence[Key] = ()) -> Response:
     with turnstile().access.changing() as connection:
-        if key is not None:
+        for key in keys:
             answers.lock(connection, key)
-            kept = answers.find(connection, key)
-            if kept is not None:
-                return _respond(kept, REPLAYED)
+        kept = _find(connection, keys)
+        if kept is not None:
+            return _respond(kept, REPLAYED)
         outcome = change(connection)
         if isinstance(outcome, Outcome):
             answer = _answer(outcome)
-            if key is not None:
+            for key in keys:
                 answers.keep(connection, key, answer)
     if isinstance(outcome, DomainError):
         raise outcome

@@ -35,7 +35,7 @@ same key and body get the stored answer, with `Idempotent-Replayed: true`, and t
 another body is refused with 422. A key belongs to its caller, method and path. Of accounts,
 sessions and API keys (`/auth/…`, `/accounts`, `/api-keys`) only what took effect is stored, sealed;
 a refusal is decided anew. Where nobody need be logged in (registration, log-in, refresh), a key
-belongs to the body that it comes with, so another body is another request.
+belongs to the body and, for another one, to the address that it comes from.
 
 **Queries** are answered from read models, which follow the log within milliseconds. Send a
 command's `Turnstile-Position` with a query, and it is answered from a state that has seen it.

@@ -229,14 +229,9 @@ def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> Iter
         yield from open_entries(connection, [Entry(*row) for row in some])
 
 
-def opened(connection: Connection, entries: list[Entry]) -> list[Entry]:
-    """The same with the personal data in them opened."""
-    return open_entries(connection, entries)
-
-
 def _entries(connection: Connection, query: Any) -> list[Entry]:
     """What the query finds, with the personal data in it opened."""
-    return opened(connection, [Entry(*row) for row in connection.execute(query).all()])
+    return open_entries(connection, [Entry(*row) for row in connection.execute(query).all()])
 
 
 def _veiled(payload: str) -> str:

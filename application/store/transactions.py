@@ -13,6 +13,7 @@ from application.store import answers, log, prepared
 from application.store.database import is_postgres
 from application.store.log import Entry, Head
 from application.store.postgres_text import array_text
+from application.store.sealing import open_entries
 from application.store.work import Key
 from application.store.writes import Writes
 
@@ -51,7 +52,7 @@ def begin(connection: Connection, keys: Sequence[Key], known: int, most: int) ->
     return Begun(
         Head(position, bytes(head_hash)),
         None if known_hash is None else bytes(known_hash),
-        log.opened(connection, missed),
+        open_entries(connection, missed),
         answers.unexpired(connection, answers.read(kept)) if kept else {},
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from hashlib import sha256
+from random import randrange
 from threading import Barrier
 from typing import Any
 from uuid import uuid4
@@ -196,14 +197,40 @@ def test_a_key_belongs_to_an_actor_and_a_path(office: BoxOffice):
 def test_a_strangers_key_is_in_nobodys_way(anybody: BoxOffice):
     headers = {"Idempotency-Key": "1"}
     bodies = [registration() for _ in range(2)]
-    tokens = [
-        anybody.send("POST", f"{AUTH}/register", json=body, headers=headers) for body in bodies
-    ]
+
+    def register(body: Json, ip: str) -> Any:
+        environ = {"REMOTE_ADDR": ip}
+        return anybody.send(
+            "POST", f"{AUTH}/register", json=body, headers=headers, environ_base=environ
+        )
+
+    tokens = [register(body, f"10.9.{randrange(256)}.{n}") for n, body in enumerate(bodies)]
     assert [response.status_code for response in tokens] == [201, 201]
     emails = [response.json["account"]["email"] for response in tokens]
     assert emails == [body["email"] for body in bodies]
     guess = {**bodies[0], "password": "not the password"}
-    assert anybody.send("POST", f"{AUTH}/register", json=guess, headers=headers).status_code == 409
+    assert register(guess, "10.8.0.1").status_code == 409
+    assert register(bodies[0], "10.8.0.2").json == tokens[0].json
+
+
+@pytest.mark.parametrize("path", ["register", "login", "refresh"])
+def test_another_body_from_the_same_address_is_refused(anybody: BoxOffice, path: str):
+    registered = [registration() for _ in range(2)]
+    sessions_of = [anybody.post(f"{AUTH}/register", body, 201) for body in registered]
+    bodies = {
+        "register": [registration(), registration()],
+        "login": [{name: body[name] for name in ("email", "password")} for body in registered],
+        "refresh": [{"refresh_token": begun["refresh_token"]} for begun in sessions_of],
+    }[path]
+    headers = key()
+    answered = [
+        anybody.send("POST", f"{AUTH}/{path}", json=body, headers=headers)
+        for body in (*bodies, bodies[0])
+    ]
+    assert answered[1].status_code == 422
+    assert answered[1].json["type"] == "/problems/idempotency-key-reused"
+    assert answered[2].json == answered[0].json
+    assert answered[2].status_code in (200, 201)
 
 
 def test_who_has_left_is_told_again_and_nobody_else(anybody: BoxOffice):
@@ -308,7 +335,7 @@ def test_no_secret_and_no_guess_at_a_password_rests_in_the_database(own: BoxOffi
     with own.turnstile.engine.connect() as connection:
         rows = connection.execute(select(access_answers)).all()
         fingerprints = set(connection.execute(select(idempotency.c.fingerprint)).scalars())
-    assert len(rows) == 2
+    assert len(rows) == 3  # that of the registration also for its address
     for secret in (made["secret"], tokens["refresh_token"], tokens["account"]["email"]):
         assert all(secret.encode() not in bytes(row.sealed) for row in rows)
     asked = f"POST {AUTH}/register\n".encode() + msgspec.json.encode(body, order="deterministic")
@@ -323,7 +350,7 @@ def test_an_erased_customers_answers_go_with_their_account(own: BoxOffice):
     person = BoxOffice(own.turnstile, bearer(tokens["access_token"]))
     own.catch_up()
     assert "access_answers" not in holding(own.turnstile)
-    assert count(own.turnstile, access_answers) == 1
+    assert count(own.turnstile, access_answers) == 2
     person.post(f"/api/v1/customers/{tokens['account']['subject_id']}/erase")
     assert count(own.turnstile, access_answers) == 0
     # The key leads to the customer who is no more; whoever they are now takes another one.

@@ -23,7 +23,7 @@ from projections.paging import page
 from web.blueprint import Blueprint
 from web.caller import caller, credential
 from web.current import turnstile
-from web.idempotency import access_fingerprint, access_key
+from web.idempotency import access_fingerprint, access_keys
 from web.limits import counting_wrong_passwords, know_address
 from web.once import Change, Outcome
 from web.reading import reads_primary
@@ -211,15 +211,15 @@ def delete_account(account_id: UUID) -> Response:
 
 def _register(profile: Profile, key: Key) -> UUID:
     """The customer of a new account: one only, however often this is asked for under one key."""
-    customer_id, asked = uuid7(), access_key()
-    keys = (key,) if asked is None else (key, replace(asked, scope=f"registration {asked.scope}"))
+    customer_id = uuid7()
+    asked = [replace(same, scope=f"registration {same.scope}") for same in access_keys()[:1]]
     answer = turnstile().executor.execute(
         Command(
             register_customer,
             {"customer_id": customer_id, "profile": profile},
             caller().context(),
             lambda customer: {"id": customer.id, "version": customer.version},
-            keys=keys,
+            keys=(key, *asked),
             makes=customer_id,
         )
     )
