@@ -68,6 +68,7 @@ class Entry(NamedTuple):
 
 
 COLUMNS = Entry._fields[:-1]
+COLUMNS_SQL = ", ".join(f"events.{name}" for name in COLUMNS)
 _HASHED = Entry._fields.index("hash")
 """So many columns stand before the hash."""
 _PAYLOAD = Entry._fields.index("payload")

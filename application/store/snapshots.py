@@ -94,7 +94,6 @@ def _snapshots_and_events(connection: Connection, stream_ids: Sequence[UUID]) ->
     return open_streams(connection, entries, [row[-1] for row in rows])
 
 
-_COLUMNS = ", ".join(f"events.{name}" for name in log.COLUMNS)
 _LATEST = f"""
 WITH start AS (
      SELECT id, coalesce((SELECT max(version) FROM snapshots WHERE stream_id = id), 0) AS version
@@ -103,7 +102,7 @@ SELECT {SNAPSHOT} AS position, stream_id, snapshots.version, topic, payload,
        NULL AS metadata, NULL AS occurred_at, NULL AS recorded_at, NULL AS wrapped_key
   FROM start JOIN snapshots ON stream_id = id AND snapshots.version = start.version
  UNION ALL
-SELECT {_COLUMNS}, {WRAPPED_KEY}
+SELECT {log.COLUMNS_SQL}, {WRAPPED_KEY}
   FROM start JOIN events ON stream_id = id AND events.version > start.version
  ORDER BY 2, 3
 """  # nosec B608 # names only

@@ -65,12 +65,11 @@ def commit(writes: Writes) -> None:
 
 # What is kept and missed is read by a statement of its own: one that waits for a lock sees what was
 # committed before it began, and so not what the holder of the lock has just stored.
-_COLUMNS = ", ".join(f"events.{name}" for name in log.COLUMNS)
 _FOUND = f"""
 SELECT head, head_hash,
        CASE WHEN events.position = %s THEN events.hash END AS known_hash,
        (SELECT json_agg(kept)::text FROM idempotency kept WHERE kept.id = ANY(%s::uuid[])) AS kept,
-       {_COLUMNS}
+       {log.COLUMNS_SQL}
   FROM (SELECT position AS head, hash AS head_hash FROM log_head LIMIT 1) AS log_head
   LEFT JOIN events ON events.position BETWEEN %s AND %s
  ORDER BY events.position

@@ -89,12 +89,11 @@ def _wherever(connection: Connection, names: Sequence[str]) -> Step:
     return Step(lock_positions(connection, names), log.read_head(connection))
 
 
-_COLUMNS = ", ".join(f"events.{name}" for name in log.COLUMNS)
 # They are looked at by a statement of its own: one that waits for a lock sees what was committed
 # before it began, and so not what the holder of the lock has just moved.
 _LOCK = "SELECT FROM tracking WHERE name = ANY(%s::text[]) ORDER BY name FOR UPDATE"
 _FOLLOWING = f"""
-SELECT head, {_COLUMNS}
+SELECT head, {log.COLUMNS_SQL}
   FROM (SELECT position AS head FROM log_head LIMIT 1) AS log_head
   LEFT JOIN events
     ON events.position > %s AND events.position <= %s AND events.topic = ANY(%s::text[])
