@@ -5,11 +5,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from functools import lru_cache, wraps
 from typing import Any
+from uuid import UUID
 
+import msgspec
 import psycopg2
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import (
+    TRANSACTION_STATUS_IDLE,
+    new_array_type,
+    new_type,
+    register_type,
+)
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.engine.url import URL
@@ -123,7 +131,33 @@ def _name_request(
 
 
 def _postgres(url: URL, vault: Vault | None, **arguments: Any) -> Engine:
-    return _engine(url, vault, POOL_SIZE, {"application_name": "turnstile", **arguments})
+    engine = _engine(url, vault, POOL_SIZE, {"application_name": "turnstile", **arguments})
+    event.listen(engine, "connect", _read_quickly)
+    return engine
+
+
+def _read_quickly(connection: Any, _: Any) -> None:
+    """Ids and times of rows, which the driver takes thrice as long to make: half of the time of
+    reading an event."""
+    for kind in _QUICKLY_READ:
+        register_type(kind, connection)
+
+
+def _id(text: Any, _: Any) -> UUID | None:
+    return None if text is None else msgspec.convert(text, UUID)
+
+
+def _time(text: Any, _: Any) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+_UUID_OID, _UUIDS_OID, _TIME_OID = 2950, 2951, 1184
+_ID = new_type((_UUID_OID,), "UUID", _id)
+_QUICKLY_READ = (
+    _ID,
+    new_array_type((_UUIDS_OID,), "UUID[]", _ID),
+    new_type((_TIME_OID,), "TIMESTAMPTZ", _time),
+)
 
 
 def _engine(url: URL, vault: Vault | None, pool_size: int, connect_args: dict[str, Any]) -> Engine:
@@ -226,6 +260,7 @@ def _committing_by_itself(engine: Engine) -> Engine:
         execution_options=engine.get_execution_options(),
         hide_parameters=True,
     )
+    event.listen(own, "connect", _read_quickly)  # after the dialect has had its own way
     event.listen(own, "handle_error", _say_less)
     event.listen(engine, "engine_disposed", lambda _: own.dispose())
     return own

@@ -232,7 +232,14 @@ def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> Iter
 
 def _entries(connection: Connection, query: Any) -> list[Entry]:
     """What the query finds, with the personal data in it opened."""
-    return open_entries(connection, [Entry(*row) for row in connection.execute(query).all()])
+    return open_entries(connection, [Entry(*row) for row in _rows(connection, query)])
+
+
+def _rows(connection: Connection, query: Any) -> Sequence[Any]:
+    """What the query finds; on PostgreSQL as the driver makes it, which is as it should be, since
+    SQLAlchemy's rows cost as much as all that is in them."""
+    with connection.execute(query) as result:
+        return result.cursor.fetchall() if is_postgres(connection) else result.all()
 
 
 def _veiled(payload: str) -> str:
