@@ -134,7 +134,8 @@ def _key(event: OrderFact) -> dict[str, Any]:
 
 
 def _dated(row: Any) -> Any:
-    row.week = row.day - timedelta(days=row.day.weekday())
+    if row.week is None:
+        row.week = row.day - timedelta(days=row.day.weekday())
     return row
 
 

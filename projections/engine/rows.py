@@ -90,22 +90,24 @@ class _TableRows:
         """Where the row with that key belongs; it is going to be changed."""
         slot = self.slots.get(key)
         if slot is None:
-            self.unforeseen |= not self.complete
-            self.load(connection, [key])
+            if not self.complete:
+                self.unforeseen = True
+                self.load(connection, [key])
             return self.new_slot(key)
-        self._touch(slot)
+        if not slot.touched:
+            slot.touched = True
+            self.touched.append(slot)
         return slot
 
     def new_slot(self, key: Key) -> _Slot:
         """The same where nothing needs to be looked up."""
-        slot = self.slots.setdefault(key, _Slot())
-        self._touch(slot)
-        return slot
-
-    def _touch(self, slot: _Slot) -> None:
+        slot = self.slots.get(key)
+        if slot is None:
+            slot = self.slots[key] = _Slot()
         if not slot.touched:
             slot.touched = True
             self.touched.append(slot)
+        return slot
 
     def write(self, writes: Writes) -> None:
         new: list[Key] = []
@@ -166,8 +168,11 @@ class Rows:
 
     def of(self, table: Table, **key: Any) -> Any:
         """The row with that key, made with the columns' defaults if there is none."""
-        row = self.find(table, **key)
-        return row if row is not None else self.add(table, **key)
+        rows = self._tables[table]
+        slot = rows.slot(rows.shape.key(key), self._connection)
+        if slot.row is None:
+            slot.row = rows.shape.row_class(**key)
+        return slot.row
 
     def get(self, table: Table, **key: Any) -> Any:
         """The row with that key; raises `MissingRow`."""
@@ -231,6 +236,8 @@ class Rehearsal(Rows):
         if rows.has_to_load(wanted) and (table, wanted) not in self._made:
             self.asked.setdefault(table, {})[wanted] = None
         return rows.shape.row_class(**key)
+
+    of = find
 
     def add(self, table: Table, **values: Any) -> Any:
         shape = self._tables[table].shape
