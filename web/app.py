@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, g
+from flask import Flask, Request, Response
+from flask.sessions import NullSession, SessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import MapAdapter
 
 from application import tracing
 from application.access.identity import Unauthorized
@@ -23,10 +25,18 @@ from web import (
     tokens,
 )
 from web.cors import Cors
+from web.current import noted
 from web.encoding import MsgspecProvider
 from web.routes import ROUTES, rules
 
 LARGEST_BODY = 1024 * 1024
+
+
+class _NoSessions(SessionInterface):
+    """Who asks shows it with each request; nothing is kept in cookies."""
+
+    def open_session(self, *_: Any) -> NullSession:
+        return NullSession()
 
 
 class App(Flask):
@@ -49,6 +59,24 @@ class App(Flask):
                 self.wsgi_app, x_for=proxies, x_proto=proxies
             )
 
+    session_interface = _NoSessions()
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Routes hang on the path alone, whatever host the request names."""
+        if request is None:
+            return None
+        environ = request.environ
+        return MapAdapter(
+            self.url_map,
+            environ.get("HTTP_HOST", ""),
+            environ.get("SCRIPT_NAME", "/"),
+            "",
+            environ["wsgi.url_scheme"],
+            request.path,
+            request.method,
+            environ.get("QUERY_STRING", ""),
+        )
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """No view is a coroutine, so none needs to be looked at whether it is one."""
         return func
@@ -58,8 +86,8 @@ class App(Flask):
         if self._cors is not None and self._cors.is_preflight():
             return self._cors.answer_preflight()
         caller.identify(limits.counting_wrong_keys)
-        g.limited = limits.is_limited()
-        if g.limited:
+        limited = noted().limited = limits.is_limited()
+        if limited:
             super().preprocess_request()
         try:
             permissions.admit()
@@ -71,7 +99,7 @@ class App(Flask):
         return None
 
     def process_response(self, response: Response) -> Response:
-        if g.get("limited"):
+        if noted().get("limited"):
             response = super().process_response(response)
         if self._cors is not None:
             self._cors.add_headers(response)
@@ -80,7 +108,7 @@ class App(Flask):
         return response
 
     def do_teardown_request(self, *error: Any) -> None:
-        if g.get("limited"):
+        if noted().get("limited"):
             super().do_teardown_request(*error)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from flask import g, request
 from sqlalchemy import Connection
 
 from application import tracing
@@ -16,7 +15,7 @@ from application.access import api_keys, sessions
 from application.access.identity import NOBODY, SERVICE, Identity, Unauthorized
 from application.store.work import Context
 from web import tokens
-from web.current import turnstile
+from web.current import asked, noted, turnstile
 
 Counting = Callable[[], AbstractContextManager[None]]
 """Counts those who are refused inside, and raises before, once they are too many."""
@@ -46,22 +45,22 @@ class Caller:
 
 def caller() -> Caller:
     """The caller of the current request."""
-    return g.caller  # type: ignore[no-any-return]
+    return noted().caller  # type: ignore[no-any-return]
 
 
 def identify(counting_wrong_keys: Counting) -> None:
     """Determine the caller before anything else; bad credentials are kept for `admit` to refuse."""
-    request_id, ip = tracing.request_id(), request.environ.get("REMOTE_ADDR", "")
-    g.caller = Caller(NOBODY, request_id, ip)  # also for the refusal, should there be one
+    request_id, ip = tracing.request_id(), asked().environ.get("REMOTE_ADDR", "")
+    noted().caller = Caller(NOBODY, request_id, ip)  # also for the refusal, should there be one
     try:
-        g.caller = Caller(_identity(credential(), counting_wrong_keys), request_id, ip)
+        noted().caller = Caller(_identity(credential(), counting_wrong_keys), request_id, ip)
     except Unauthorized as refusal:
-        g.refusal = refusal
+        noted().refusal = refusal
 
 
 def credential() -> str | None:
     """The bearer token or API key of the request; None for a request without."""
-    environ = request.environ
+    environ = asked().environ
     header = environ.get("HTTP_AUTHORIZATION")
     key = environ.get("HTTP_X_API_KEY")
     if header is None and key is None:

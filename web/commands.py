@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from flask import Response, request
+from flask import Response
 
 from application.store.work import Answer, Command, Key
 from domain.errors import Stale
 from web.caller import caller
-from web.current import turnstile
+from web.current import asked, turnstile
 from web.encoding import JSON, JSONResponse, encode
 from web.idempotency import idempotency_key
 from web.permissions import permit_command
@@ -26,7 +26,7 @@ _etag_form = re.compile(r'\s*(?:W/)?"(\d{1,9})"\s*').fullmatch
 def create(use_case: UseCase, present: Present, makes: UUID, **arguments: Any) -> Response:
     """Run a command that makes what the collection at this path lists, under a new id."""
     answer = _run(use_case, present, None, arguments, makes=makes)
-    return _respond(answer, 201, ("Location", f"{request.path}/{answer.body['id']}"))
+    return _respond(answer, 201, ("Location", f"{asked().path}/{answer.body['id']}"))
 
 
 def record(
@@ -58,7 +58,7 @@ def _run(
     at: datetime | None = None,
     makes: UUID | None = None,
 ) -> Answer:
-    environ = request.environ
+    environ = asked().environ
     key, expected = idempotency_key(), None
     if "HTTP_IF_MATCH" in environ:
         expected = _expected_version(environ["HTTP_IF_MATCH"], target)

@@ -6,7 +6,9 @@ See https://fetch.spec.whatwg.org/#http-cors-protocol.
 
 from collections.abc import Sequence
 
-from flask import Response, request
+from flask import Response
+
+from web.current import asked
 
 ANY = "*"
 METHODS = "GET, POST, PATCH, PUT, DELETE"
@@ -33,7 +35,7 @@ class Cors:
 
     def is_preflight(self) -> bool:
         """Whether a browser asks what it may ask for."""
-        return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        return asked().method == "OPTIONS" and "Access-Control-Request-Method" in asked().headers
 
     def answer_preflight(self) -> Response:
         """What it may."""
@@ -48,7 +50,7 @@ class Cors:
 
     def add_headers(self, response: Response) -> None:
         """Say whether the page that asked may see the answer, and which of its headers."""
-        origin = request.environ.get("HTTP_ORIGIN")
+        origin = asked().environ.get("HTTP_ORIGIN")
         if not self._every:
             response.headers.add("Vary", "Origin")
         if self._every or origin in self._listed:

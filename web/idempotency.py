@@ -5,12 +5,11 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from flask import request
 
 from application.store.database import vault_of
 from application.store.work import Key
 from web.caller import caller, credential
-from web.current import turnstile
+from web.current import asked, turnstile
 from web.parsing import json_body
 from web.problems import BadRequest
 from web.tokens import session_of_access
@@ -53,26 +52,26 @@ def access_fingerprint() -> str:
 
 
 def _whose() -> str | None:
-    if request.endpoint in ENDING_THE_SESSION:
+    if asked().endpoint in ENDING_THE_SESSION:
         return f"session:{session_of_access(credential() or '')}"
     identity = caller().identity
     return None if identity.id is None else identity.actor
 
 
 def _given() -> str | None:
-    given: str | None = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    given: str | None = asked().environ.get("HTTP_IDEMPOTENCY_KEY")
     if given is not None and not _key_form(given):
         raise BadRequest("Idempotency-Key has 1 to 255 ASCII characters.")
     return given
 
 
 def _asked() -> bytes:
-    return f"{request.method} {request.path}\n".encode() + _canonical(json_body())
+    return f"{asked().method} {asked().path}\n".encode() + _canonical(json_body())
 
 
 def _key(given: str, whose: str, fingerprint: str) -> Key:
     return Key(
-        scope=f"{whose} {request.method} {request.path}",
+        scope=f"{whose} {asked().method} {asked().path}",
         key=given,
         fingerprint=fingerprint,
         expires_at=datetime.now(UTC) + KEEP_ANSWERS,

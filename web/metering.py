@@ -6,11 +6,12 @@ from collections.abc import Callable
 from time import perf_counter
 
 import structlog
-from flask import Response, g, request
+from flask import Response
 from prometheus_client import Histogram
 
 from application import tracing
 from domain.ids import uuid7
+from web.current import asked, noted
 
 SLOW_SECONDS = 1.0
 KEPT_OUT = (401, 403, 429)
@@ -32,8 +33,8 @@ def start() -> None:
 
     An id that could not be logged safely is replaced.
     """
-    g.started = perf_counter()
-    given = request.environ.get("HTTP_X_REQUEST_ID", "")
+    noted().started = perf_counter()
+    given = asked().environ.get("HTTP_X_REQUEST_ID", "")
     tracing.begin(given if _visible(given) else str(uuid7()))
 
 
@@ -45,11 +46,12 @@ def stopped_by(log_all: bool) -> Callable[[Response], Response]:
     """
 
     def stop(response: Response) -> Response:
-        seconds, status = perf_counter() - g.started, response.status_code
-        labels = (request.endpoint, status)
-        child = _children.get(labels)
+        seconds, status = perf_counter() - noted().started, response.status_code
+        endpoint = asked().endpoint
+        child = _children.get((endpoint, status))
         if child is None:
-            child = _children[labels] = SECONDS.labels(request.endpoint or UNMATCHED, status)
+            child = SECONDS.labels(endpoint or UNMATCHED, status)
+            _children[endpoint, status] = child
         child.observe(seconds)
         if log_all or status >= 500 or status in KEPT_OUT or seconds > SLOW_SECONDS:
             _log(status, seconds)
@@ -60,12 +62,12 @@ def stopped_by(log_all: bool) -> Callable[[Response], Response]:
 
 def _log(status: int, seconds: float) -> None:
     """The route instead of the path, and no query: either may hold what is nobody's business."""
-    caller = g.get("caller")
+    caller, rule = noted().get("caller"), asked().url_rule
     logger.log(
         logging.WARNING if status >= 500 or seconds > SLOW_SECONDS else logging.INFO,
         "web.request",
-        method=request.method,
-        route=request.url_rule.rule if request.url_rule else UNMATCHED,
+        method=asked().method,
+        route=rule.rule if rule else UNMATCHED,
         status=status,
         milliseconds=round(seconds * 1000, 1),
         actor=caller.actor if caller else None,

@@ -10,14 +10,14 @@ from functools import wraps
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from flask import Response, g, request
+from flask import Response
 from sqlalchemy import Connection
 
 from application.access import answers
 from application.access.answers import Answer
 from application.store.work import Key
 from domain.errors import DomainError
-from web.current import turnstile
+from web.current import asked, noted, turnstile
 from web.encoding import JSON, JSONResponse, encode
 from web.idempotency import ENDING_THE_SESSION, access_keys
 from web.problems import REPLAYED
@@ -62,7 +62,7 @@ def once(prepare: Callable[..., Any]) -> Callable[..., Response]:
 
 def kept_for_who_left() -> Response | None:
     """The answer to who has ended the session that they show by asking the same before."""
-    if "refusal" not in g or request.endpoint not in ENDING_THE_SESSION:
+    if "refusal" not in noted() or asked().endpoint not in ENDING_THE_SESSION:
         return None
     keys = access_keys()
     return _kept(keys) if keys else None

@@ -3,10 +3,10 @@
 from typing import Any
 
 import msgspec
-from flask import g, request
 from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import UnsupportedMediaType
 
+from web.current import asked, noted
 from web.encoding import JSON
 from web.problems import BadRequest, InvalidFields
 
@@ -23,17 +23,17 @@ def json_body() -> dict[str, Any]:
 
     Raises `BadRequest` for what is not JSON and `InvalidFields` for what is no object.
     """
-    if "body" not in g:
+    if "body" not in noted():
         body = _read_body()
         if type(body) is not dict:
             raise InvalidFields({"_schema": ["The body is a JSON object."]})
-        g.body = body
-    return g.body  # type: ignore[no-any-return]
+        noted().body = body
+    return noted().body  # type: ignore[no-any-return]
 
 
 def load_query(schema: Schema, error_status: int = 422) -> dict[str, Any]:
     """The query string as `schema` reads it; of a repeated parameter the first counts."""
-    return _load(schema, request.args.to_dict(), error_status)
+    return _load(schema, asked().args.to_dict(), error_status)
 
 
 def _load(schema: Schema, raw: dict[str, Any], error_status: int) -> dict[str, Any]:
@@ -44,11 +44,11 @@ def _load(schema: Schema, raw: dict[str, Any], error_status: int) -> dict[str, A
 
 
 def _read_body() -> Any:
-    data = request.get_data(cache=False)
+    data = asked().get_data(cache=False)
     _require_whole(data)
     if not data:
         return {}
-    if request.environ.get("CONTENT_TYPE") != JSON and not request.is_json:
+    if asked().environ.get("CONTENT_TYPE") != JSON and not asked().is_json:
         raise UnsupportedMediaType("Send JSON, with Content-Type: application/json.")
     try:
         return _decode(data)
@@ -65,7 +65,7 @@ def _require_whole(data: bytes) -> None:
 
     Nothing at all would pass for the empty object, and take effect.
     """
-    environ = request.environ
+    environ = asked().environ
     length = environ.get("CONTENT_LENGTH") or "0"
     announced = int(length) if length.isdecimal() else 0
     if len(data) < announced or (not data and "HTTP_TRANSFER_ENCODING" in environ):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
 
-from flask import Flask, g, request
+from flask import Flask
 from sqlalchemy import Connection
 
 from application.access.identity import (
@@ -29,6 +29,7 @@ from application.access.identity import (
 from application.store.work import Work
 from domain.errors import Forbidden
 from web.caller import caller
+from web.current import asked, noted
 from web.owners import Asking, Deciding, Owners
 
 Ids = Mapping[str, Any]
@@ -300,13 +301,14 @@ def admit() -> None:
 
     Raises `Unauthorized` for a nobody whom none fits, `Forbidden` for anybody else.
     """
-    if "refusal" in g:
-        raise g.refusal
-    if request.endpoint is None:  # there is no such route, which is for the router to say
+    if "refusal" in noted():
+        raise noted().refusal
+    endpoint = asked().endpoint
+    if endpoint is None:  # there is no such route, which is for the router to say
         return
     identity = caller().identity
-    g.grants = tuple(grant for grant in RULES[request.endpoint] if grant.fits(identity))
-    if not g.grants:
+    grants = noted().grants = tuple(grant for grant in RULES[endpoint] if grant.fits(identity))
+    if not grants:
         _refuse(f"A caller of the role '{identity.role}' may not do this.")
 
 
@@ -314,14 +316,14 @@ def permit_command(arguments: Mapping[str, Any]) -> Callable[[Work], None] | Non
     """What the command's permission hangs on; None where it hangs on nothing more."""
     if _hangs_on_nothing():
         return None
-    identity, grants, ids = caller().identity, g.grants, _ids_of(arguments)
+    identity, grants, ids = caller().identity, noted().grants, _ids_of(arguments)
     return lambda work: _require(grants, identity, ids, Deciding(work))
 
 
 def permit_query(connection: Connection, ids: Ids) -> None:
     """Raise `Forbidden` unless what is named belongs to the caller, as the log has it."""
     if not _hangs_on_nothing():
-        _require(g.grants, caller().identity, ids, Asking(connection))
+        _require(noted().grants, caller().identity, ids, Asking(connection))
 
 
 def narrow(connection: Connection, ids: Ids, query: dict[str, Any]) -> dict[str, Any]:
@@ -331,7 +333,7 @@ def narrow(connection: Connection, ids: Ids, query: dict[str, Any]) -> dict[str,
     """
     identity = caller().identity
     named = {**query, **ids}
-    for grant in g.grants:
+    for grant in noted().grants:
         targets = grant.targets_for(identity)
         if targets and targets[0].within is not None and targets[0].id_name not in named:
             return query | {targets[0].within: identity.subject_id}
@@ -376,7 +378,7 @@ def sees_secrets() -> bool:
 def _hangs_on_nothing() -> bool:
     """Whether one of the caller's grants holds whatever they name."""
     identity = caller().identity
-    return any(not grant.targets_for(identity) for grant in g.grants)
+    return any(not grant.targets_for(identity) for grant in noted().grants)
 
 
 def _refuse(reason: str) -> NoReturn:

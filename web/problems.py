@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from dramatiq.errors import BrokerError
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app
 from redis import RedisError
 from sqlalchemy.exc import DataError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -17,6 +17,7 @@ from application.access.identity import Unauthorized
 from application.store.group_commit import StoreUnavailable
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Stale
 from projections.paging import BadCursor
+from web.current import asked
 from web.encoding import json_response
 
 PROBLEM_JSON = "application/problem+json"
@@ -196,7 +197,7 @@ def _unavailable(error: Exception) -> Response:
 
 def _takes_idempotency_key() -> bool:
     """Whether the route of the request documents that it does."""
-    view = current_app.view_functions.get(request.endpoint or "")
+    view = current_app.view_functions.get(asked().endpoint or "")
     arguments = getattr(view, "_apidoc", {}).get("arguments", {})
     return "IDEMPOTENCY_KEY" in arguments.get("parameters", ())
 
@@ -204,7 +205,7 @@ def _takes_idempotency_key() -> bool:
 def _unbindable(error: StatementError) -> Response:
     """A value that no database can hold is bad input, such as a time before the year 1 in UTC."""
     if isinstance(error, DataError) or isinstance(error.orig, OverflowError):
-        logger.warning("web.out_of_range", request_id=_request_id(), path=request.path)
+        logger.warning("web.out_of_range", request_id=_request_id(), path=asked().path)
         return problem(400, *HTTP_RULES[400], "A value is out of range.")
     return _unexpected(error)
 
@@ -213,8 +214,8 @@ def _unexpected(error: Exception) -> Response:
     logger.error(
         "web.failed",
         request_id=_request_id(),
-        method=request.method,
-        path=request.path,
+        method=asked().method,
+        path=asked().path,
         exc_info=error,
     )
     return problem(500, *HTTP_RULES[500], "It was logged under the request id.")

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
-from flask import Response, request
+from flask import Response
 from prometheus_client import Counter
 from sqlalchemy import Connection, Engine, func, or_, select
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -18,7 +18,7 @@ from application.store.database import for_queries
 from application.store.tables import tracking
 from domain.errors import NotFound
 from projections.engine.read_model import ReadModel
-from web.current import turnstile
+from web.current import asked, turnstile
 from web.encoding import json_response
 from web.permissions import permit_query
 from web.problems import BadRequest, NotCaughtUp, ReplicaUnavailable
@@ -110,7 +110,7 @@ def _answering(
 
 
 def _wanted_position() -> int | None:
-    given = request.environ.get("HTTP_TURNSTILE_POSITION")
+    given = asked().environ.get("HTTP_TURNSTILE_POSITION")
     if given is None:
         return None
     if not _position_form(given):
