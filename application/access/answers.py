@@ -4,12 +4,12 @@ They hold tokens and secrets, so they are sealed by the master key, and kept apa
 of commands, which belong to the log. What tells of an account goes with it.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
+from msgspec.structs import replace
 from sqlalchemy import Connection, delete, func, select
 
 from application.access.tables import access_answers

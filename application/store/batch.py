@@ -55,7 +55,7 @@ class Batch:
 
     def fetch(self, stream_id: UUID) -> Aggregate | None:
         """The aggregate as this batch sees it; None when it does not exist."""
-        if stream_id in self.undone:
+        if self.undone and stream_id in self.undone:
             self._undo_now(stream_id)
         aggregate = self.aggregates.get(stream_id)
         if aggregate is None and stream_id not in self.touched:
@@ -63,7 +63,6 @@ class Batch:
             aggregate = self.aggregates.get(stream_id)
         if aggregate is not None:
             self.touched.setdefault(stream_id, aggregate.version)
-            self.aggregates.move_to_end(stream_id)
         return aggregate
 
     def since(self, position: int, most: int) -> Sequence[Entry | NewEntry]:
@@ -80,8 +79,9 @@ class Batch:
             if aggregate.pending_events:
                 kind = type(aggregate).__name__
                 raise RuntimeError(f"{kind} {aggregate.id} was changed, but not saved.")
-            self.touched.setdefault(stream_id, version)
-            self.aggregates[stream_id] = aggregate
+            if not version:  # else it was fetched
+                self.touched.setdefault(stream_id, version)
+                self.aggregates[stream_id] = aggregate
         self.facts.extend(work.facts)
         self.entries.extend(entries)
 
@@ -94,13 +94,15 @@ class Batch:
 
     def due_for_snapshot(self) -> list[Aggregate]:
         """The aggregates that have passed another `EVERY` versions."""
-        latest = {fact.originator_id: fact.originator_version for fact in self.facts}
-        due = [
-            self.fetch(stream_id)
-            for stream_id, version in latest.items()
-            if version // EVERY > self.touched[stream_id] // EVERY
-        ]
+        passed = {fact.originator_id for fact in self.facts if fact.originator_version % EVERY == 0}
+        due = [self.fetch(stream_id) for stream_id in passed]
         return [aggregate for aggregate in due if aggregate is not None]
+
+    def note_use(self) -> None:
+        """Let what this batch looked at be the last to be forgotten."""
+        for stream_id in self.touched:
+            if stream_id in self.aggregates:
+                self.aggregates.move_to_end(stream_id)
 
     def _undo_now(self, stream_id: UUID) -> None:
         """Load a stream again, and decide again what earlier commands of this batch decided."""

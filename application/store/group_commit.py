@@ -257,6 +257,7 @@ class Executor:
                 transactions.commit(writes)
         BATCHES.inc()
         self._known = end
+        batch.note_use()
         while len(self._aggregates) > CACHED_AGGREGATES:
             self._aggregates.popitem(last=False)
         if batch.entries:

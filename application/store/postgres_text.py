@@ -29,6 +29,8 @@ def _texts(values: Sequence[Any], texts: dict[type, Text], special: Iterable[str
     kinds = set(map(type, values))
     if len(kinds) != 1:
         return [texts[type(value)](value) for value in values]
+    if kinds == {datetime} and values.count(values[0]) == len(values):  # such as `recorded_at`
+        return [texts[datetime](values[0])] * len(values)
     if special and kinds == {str}:
         together = "".join(values)
         if not any(character in together for character in special):

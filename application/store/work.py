@@ -16,9 +16,21 @@ from domain.ids import derived_id
 
 A = TypeVar("A", bound=Aggregate)
 
+_encode = msgspec.json.Encoder().encode
 
-@dataclass(frozen=True)
-class Context:
+
+class _Named(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of who caused something, without what is empty."""
+
+    actor: str = ""
+    request_id: str = ""
+    ip: str = ""
+    correlation_id: str = ""
+    causation_id: str = ""
+    source: str = ""
+
+
+class Context(msgspec.Struct, frozen=True):
     """Who asks for a command, through which request, and when.
 
     `at` is given for what happened earlier (an import, a scanner that was offline); `source`
@@ -35,19 +47,18 @@ class Context:
 
     def metadata(self) -> str:
         """The JSON text stored beside each event; empty entries are left out."""
-        named = {
-            "actor": self.actor,
-            "request_id": self.request_id,
-            "ip": self.ip,
-            "correlation_id": self.correlation_id,
-            "causation_id": self.causation_id,
-            "source": self.source,
-        }
-        return msgspec.json.encode({key: value for key, value in named.items() if value}).decode()
+        named = _Named(
+            self.actor,
+            self.request_id,
+            self.ip,
+            self.correlation_id,
+            self.causation_id,
+            self.source,
+        )
+        return _encode(named).decode()
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(msgspec.Struct, frozen=True, dict=True):
     """An idempotency key: the same key gets the same answer, whatever happened in between.
 
     `fingerprint` is a digest of the request; empty where any request with the key is the same.
@@ -88,8 +99,7 @@ class Answer(msgspec.Struct, frozen=True):
         return int(self.body["version"])
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A use case with its arguments, ready to be decided.
 
     `decide` loads, calls a verb, saves, and returns the aggregate to show. An error that it
@@ -99,7 +109,8 @@ class Command:
     `permit` raises `Forbidden` unless the caller may do this, under the same lock: what it looks
     at cannot change before the command is decided.
 
-    `makes` is an id that was made for this command, so that nothing need be looked up.
+    `makes` is an id that was made for this command, and is among its arguments: nothing need be
+    looked up under it.
     `expected_version` is the version of `target` that the caller acted on. `present` makes the
     answer's body, at once, because the aggregate lives on in the cache.
     """
@@ -124,7 +135,7 @@ class Command:
         return [
             value
             for value in self.arguments.values()
-            if isinstance(value, UUID) and value != self.makes
+            if type(value) is UUID and value is not self.makes
         ]
 
 

@@ -1,12 +1,12 @@
 """Accounts of people: register, log in and out, refresh tokens; and accounts that admins make."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from flask import Response
+from msgspec.structs import replace
 from sqlalchemy import Connection, select
 
 from application.access import accounts, sessions
