@@ -89,39 +89,33 @@ def ticket_type_named(rows: Rows, event: Event.TicketTypeAdded | Event.TicketTyp
 
 
 def placed(rows: Rows, event: Order.Placed) -> None:
-    _orders(rows, event).placed += 1
+    _dated(rows.of(orders, **_key(event))).placed += 1
 
 
 def paid(rows: Rows, event: Order.Paid) -> None:
-    _orders(rows, event).paid += 1
+    key = _key(event)
+    _dated(rows.of(orders, **key)).paid += 1
     for ticket_type_id, quantity in event.quantities.items():
-        row = _tickets(rows, event, ticket_type_id)
+        row = _dated(rows.of(tickets, **key, ticket_type_id=ticket_type_id))
         row.units_sold += quantity
         row.amount_sold += event.amounts[ticket_type_id]
 
 
 def refunded(rows: Rows, event: Order.Refunded) -> None:
-    _orders(rows, event).refunded += event.whole
+    key = _key(event)
+    _dated(rows.of(orders, **key)).refunded += event.whole
     for ticket_type_id, quantity in event.quantities.items():
-        row = _tickets(rows, event, ticket_type_id)
+        row = _dated(rows.of(tickets, **key, ticket_type_id=ticket_type_id))
         row.units_refunded += quantity
         row.amount_refunded += event.amounts[ticket_type_id]
 
 
 def cancelled(rows: Rows, event: Order.Cancelled) -> None:
-    _orders(rows, event).cancelled += 1
+    _dated(rows.of(orders, **_key(event))).cancelled += 1
 
 
 def expired(rows: Rows, event: Order.Expired) -> None:
-    _orders(rows, event).expired += 1
-
-
-def _orders(rows: Rows, event: OrderFact) -> Any:
-    return _dated(rows.of(orders, **_key(event)))
-
-
-def _tickets(rows: Rows, event: Order.Paid | Order.Refunded, ticket_type_id: UUID) -> Any:
-    return _dated(rows.of(tickets, **_key(event), ticket_type_id=ticket_type_id))
+    _dated(rows.of(orders, **_key(event))).expired += 1
 
 
 def _key(event: OrderFact) -> dict[str, Any]:

@@ -93,7 +93,8 @@ class _TableRows:
             if not self.complete:
                 self.unforeseen = True
                 self.load(connection, [key])
-            return self.new_slot(key)
+                return self.new_slot(key)
+            slot = self.slots[key] = _Slot()
         if not slot.touched:
             slot.touched = True
             self.touched.append(slot)
