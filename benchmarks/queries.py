@@ -14,6 +14,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy import Connection, Engine, event, text
 
+from application.store.database import for_queries
 from benchmarks.figures import Figure, report
 from benchmarks.history import Histories
 from benchmarks.load import Load, Server, drive, get
@@ -101,9 +102,13 @@ def _bare(url: str) -> dict[str, list[float]]:
 
 
 def _statements(engine: Engine, ask: Callable[[str], Any], path: str) -> list[Statement]:
-    with _listening(engine) as heard:
+    with _listening(engine) as elsewhere, _listening(for_queries(engine)) as heard:
         ask(path)
-    return [item for item in heard if not any(part in item[0] for part in NOT_THE_QUERY)]
+    asked = [*elsewhere, *heard]
+    found = [item for item in asked if not any(part in item[0] for part in NOT_THE_QUERY)]
+    if not found:
+        raise RuntimeError(f"{path} asked nothing of the database that was heard.")
+    return found
 
 
 @contextmanager

@@ -5,7 +5,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -21,11 +21,13 @@ from sqlalchemy import (
     Uuid,
     and_,
     false,
+    func,
     or_,
     select,
     type_coerce,
 )
 
+from application.store.database import is_postgres
 from application.store.tables import text_of
 from projections.engine.rows import Rows
 from projections.engine.tables import metadata
@@ -95,7 +97,9 @@ def found_by(
     if not wanted:
         return false()
     longest, *others = sorted(wanted, key=lambda word: (-len(word), word))
-    found = _having(table, longest).where(*(_also(table, word) for word in others))
+    # LIKE reads a text character by character, for twice as long.
+    position_of = func.strpos if is_postgres(connection) else func.instr
+    found = _having(table, longest).where(*(_also(table, word, position_of) for word in others))
     texts = found.with_only_columns(text_of(table.c.customer_id)).limit(FEW + 1)
     few = connection.execute(texts).scalars().all()
     if len(few) <= FEW:
@@ -108,10 +112,10 @@ def _having(table: Table, word: str) -> Select[tuple[UUID]]:
     return select(table.c.customer_id).where(table.c.word.between(word, word + _LAST))
 
 
-def _also(table: Table, word: str) -> ColumnElement[bool]:
+def _also(table: Table, word: str, position_of: Callable[..., Any]) -> ColumnElement[bool]:
     """That another word of the same customer begins so, which is looked up if not told."""
     return or_(
-        table.c.words.contains(f" {word}", autoescape=True),
+        position_of(table.c.words, f" {word}") > 0,
         and_(table.c.words == "", table.c.customer_id.in_(_having(table, word))),
     )
 
