@@ -1,7 +1,9 @@
 """Identifiers and secrets."""
 
+import multiprocessing
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from uuid import RFC_4122, UUID
 
 import pytest
@@ -29,6 +31,25 @@ def test_ids_sort_by_time(monkeypatch: pytest.MonkeyPatch):
 
 def test_no_two_ids_are_the_same():
     assert len({uuid7() for _ in range(10_000)}) == 10_000
+
+
+def made_here(number: int) -> set[int]:
+    """What is random in so many new ids."""
+    return {uuid7().int & (1 << 62) - 1 for _ in range(number)}
+
+
+def test_a_forked_process_makes_ids_of_its_own():
+    """Random bytes are drawn ahead; a process that inherited them would make the parent's ids."""
+    made_here(1)
+    with multiprocessing.get_context("fork").Pool(1) as child:
+        there = child.apply(made_here, (600,))
+    assert there.isdisjoint(made_here(600))
+
+
+def test_threads_make_ids_of_their_own():
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(made_here, [2_000] * 8))
+    assert len(set.union(*made)) == 16_000
 
 
 def test_a_derived_id_always_belongs_to_its_parts():

@@ -400,6 +400,15 @@ def test_the_cache_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     assert_sold(desk, adults=40, kids=0)
 
 
+def test_what_was_used_last_stays_in_the_cache(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(group_commit, "CACHED_AGGREGATES", 5)
+    first = desk.place().body["id"]
+    for _ in range(3):
+        desk.place()
+    assert desk.cached(first) is None
+    assert desk.cached(FESTIVAL) == desk.stored(FESTIVAL)
+
+
 def test_clara_can_be_registered_once(desk: Desk):
     outcomes = desk.do_all(
         *(command(register_customer, customer_id=CLARA, profile=BORIS_AS) for _ in range(3))
