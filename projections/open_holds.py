@@ -55,9 +55,3 @@ def lapsed(connection: Connection, now: datetime, limit: int = 100) -> list[UUID
         .limit(limit)
     )
     return list(connection.execute(query).scalars())
-
-
-def next_expiry(connection: Connection) -> datetime | None:
-    """When the next hold runs out; None while there is none."""
-    query = select(open_holds.c.expires_at).order_by(open_holds.c.expires_at).limit(1)
-    return connection.execute(query).scalar_one_or_none()

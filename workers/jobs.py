@@ -303,11 +303,6 @@ def request_for(
         return jobs.job(connection, job_id) or {}
 
 
-def request_rebuild(turnstile: Turnstile, name: str) -> dict[str, Any]:
-    """Ask for a rebuild of that read model; the job. Raises `NotFound`."""
-    return request_for(turnstile, REBUILD, name)
-
-
 def request_rebuilds(
     turnstile: Turnstile, models: Sequence[ReadModel], kind: str = REBUILD
 ) -> dict[str, UUID]:

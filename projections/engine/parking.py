@@ -40,12 +40,6 @@ def park(connection: Connection, read_model: str, waiting: Iterable[tuple[Fact, 
         connection.execute(insert(parked), rows)
 
 
-def parked_positions(connection: Connection, read_model: str) -> list[int]:
-    """The positions of what waits, in order."""
-    query = select(parked.c.position).where(parked.c.read_model == read_model)
-    return list(connection.execute(query.order_by(parked.c.position)).scalars())
-
-
 def parked_of_stream(
     connection: Connection, read_model: str, stream_id: UUID, limit: int
 ) -> list[int]:

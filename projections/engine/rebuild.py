@@ -23,7 +23,13 @@ from sqlalchemy.sql import quoted_name
 
 from application.composition import Turnstile
 from application.store import log
-from application.store.database import is_postgres, let_others_write, snapshot, writing
+from application.store.database import (
+    for_queries,
+    is_postgres,
+    let_others_write,
+    snapshot,
+    writing,
+)
 from application.store.signals import READ_MODELS
 from application.store.tables import tracking
 from application.store.writes import writes_to
@@ -132,6 +138,7 @@ def compare_together(
 def _rebuilding(turnstile: Turnstile, shadow: "_Shadow", progress: Progress) -> Steps[Rebuilt]:
     with shadow.leased(turnstile):
         yield from _build(turnstile, shadow, progress)
+        yield from shadow.vacuum(turnstile)
         comparison = _compare(turnstile, shadow)
         yield
         yield from _fill(turnstile, shadow, log.read_head, progress)
@@ -405,6 +412,18 @@ class _Shadow:
             with writing(turnstile.engine) as connection:
                 self.keep_lease(connection)
                 index.create(connection, checkfirst=True)
+            yield
+
+    def vacuum(self, turnstile: Turnstile) -> Steps[None]:
+        """Do what PostgreSQL does by itself some minutes later: until then it would plan for tables
+        that it does not know, and read rows of which the index tells enough."""
+        if not is_postgres(turnstile.engine):
+            return
+        for table in self.tables.values():
+            with writing(turnstile.engine) as connection:
+                self.keep_lease(connection)
+            with for_queries(turnstile.engine).connect() as connection:
+                connection.exec_driver_sql(f"VACUUM (ANALYZE) {table.name}")
             yield
 
     def drop(self, connection: Connection) -> None:

@@ -1,6 +1,10 @@
 """Open holds: which unpaid orders lapse, and when the next one does."""
 
-from projections.open_holds import lapsed, next_expiry
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from projections.open_holds import lapsed, open_holds
 from tests.domain.given import (
     FIRST,
     HOLD_ENDS,
@@ -11,6 +15,10 @@ from tests.domain.given import (
     SECOND,
 )
 from tests.projections.making import DAY, HOUR, adults, asked, order, paid
+
+
+def next_expiry(connection: Connection) -> datetime | None:
+    return connection.execute(select(func.min(open_holds.c.expires_at))).scalar()
 
 
 def early():

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from application.composition import Turnstile
 from application.store import log
@@ -17,11 +17,11 @@ from application.store.database import writing
 from application.store.signals import Signals
 from domain.aggregate import Fact
 from projections.engine import leases, projector
-from projections.engine.parking import parked_positions
 from projections.engine.positions import positions
 from projections.engine.projector import Projector
 from projections.engine.read_model import ReadModel
 from projections.engine.rebuild import rebuild
+from projections.engine.tables import parked as parked_events
 from projections.engine.waiting import wait_for
 from projections.registry import READ_MODELS
 from tests.workers.festival import (
@@ -75,7 +75,8 @@ def at(turnstile: Turnstile, model: ReadModel) -> int:
 
 def parked(turnstile: Turnstile, model: ReadModel) -> list[int]:
     with turnstile.engine.connect() as connection:
-        return parked_positions(connection, model.name)
+        query = select(parked_events.c.position).where(parked_events.c.read_model == model.name)
+        return list(connection.scalars(query.order_by(parked_events.c.position)))
 
 
 def holders(turnstile: Turnstile) -> dict[str, str]:

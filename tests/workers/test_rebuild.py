@@ -13,7 +13,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from redis import Redis
-from sqlalchemy import Connection, MetaData, select
+from sqlalchemy import Connection, MetaData, func, select, text
 
 import workers.jobs
 from application import jobs
@@ -59,7 +59,7 @@ from tests.workers.processes import PATIENCE, Running, eventually
 from tests.workers.processes import turnstile as process
 from tests.workers.selling import Sale
 from tests.workers.test_projector import projecting
-from workers.jobs import REBUILD, jobs_of, request_rebuild, request_rebuilds
+from workers.jobs import REBUILD, jobs_of, request_for, request_rebuilds
 
 WATCHED = (EVENT_SUMMARIES, CATALOGUE, ORDERS, TICKETS)
 AGAIN = (ORDERS, GATE_LISTS)  # whose tables and indexes have new names from the time before
@@ -100,6 +100,22 @@ def test_a_rebuild_of_everything_changes_neither_rows_nor_tables(festival: Turns
         assert shape_of(festival) == shape
         assert reached(festival) == end
     assert differences_from_metadata(festival) == []
+
+
+@pytest.mark.xdist_group("postgres_festival")
+def test_rebuilt_tables_are_swapped_in_vacuumed_and_analyzed(postgres_festival: str) -> None:
+    """PostgreSQL knows how many rows they have, and that an index tells enough of all of them."""
+    known = text(
+        "SELECT reltuples, relallvisible >= relpages FROM pg_class"
+        " WHERE oid = CAST(:table AS regclass)"
+    )
+    with box_office(postgres_festival) as festival:
+        rebuild(festival, ORDERS)
+        with festival.engine.connect() as connection:
+            for table in ORDERS.tables:
+                rows = connection.scalar(select(func.count()).select_from(table))
+                assert rows
+                assert connection.execute(known, {"table": table.name}).one() == (rows, True)
 
 
 # Together
@@ -449,7 +465,7 @@ def test_a_job_whose_worker_ends_or_dies_is_finished_by_another(
 ) -> None:
     with box_office(postgres_festival, redis_url) as turnstile:
         rows = rows_of(turnstile)
-        job_id = request_rebuild(turnstile, ORDERS.name)["id"]
+        job_id = request_for(turnstile, REBUILD, ORDERS.name)["id"]
         for number, code in ((signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)):
             with process("work", url=postgres_festival, REDIS_URL=redis_url) as running:
                 eventually(lambda: progress_of(turnstile), pause=0.002)
@@ -469,7 +485,7 @@ def test_a_job_whose_worker_ends_or_dies_is_finished_by_another(
 
 def test_a_job_that_redis_forgot_is_sent_again_and_done(postgres_url: str, redis_url: str) -> None:
     with box_office(postgres_url, redis_url) as turnstile:
-        job_id = request_rebuild(turnstile, ORDERS.name)["id"]
+        job_id = request_for(turnstile, REBUILD, ORDERS.name)["id"]
         flush_redis(redis_url)
         with process("work", url=postgres_url, REDIS_URL=redis_url) as running:
             eventually(lambda: job(turnstile, job_id)["state"] == DONE)
@@ -483,7 +499,7 @@ def test_a_job_that_redis_still_has_is_not_sent_again(
     monkeypatch.setattr(workers.jobs, "LOOK_AFTER_SECONDS", 0.02)
     stop = threading.Event()
     with box_office(postgres_url, redis_url) as turnstile, Redis.from_url(redis_url) as queues:
-        request_rebuild(turnstile, ORDERS.name)
+        request_for(turnstile, REBUILD, ORDERS.name)
         looking = threading.Thread(target=jobs_of(turnstile).look_after, args=(stop,))
         looking.start()
         try:
@@ -509,7 +525,7 @@ def test_a_job_runs_in_the_process_where_there_is_no_redis(festival: Turnstile) 
     rows = rows_of(festival)
     worker = jobs_of(festival).start_worker(1)
     try:
-        job_id = request_rebuild(festival, ORDERS.name)["id"]
+        job_id = request_for(festival, REBUILD, ORDERS.name)["id"]
         eventually(lambda: job(festival, job_id)["finished_at"])
     finally:
         worker.stop()
@@ -545,7 +561,7 @@ def test_jobs_that_wait_for_the_same_events_are_done_together(
 
 def test_a_job_that_a_killed_process_left_is_done_by_the_next(turnstile: Turnstile) -> None:
     with box_office(turnstile.settings.database_url) as killed:
-        job_id = request_rebuild(killed, ORDERS.name)["id"]
+        job_id = request_for(killed, REBUILD, ORDERS.name)["id"]
     worker = jobs_of(turnstile).start_worker(1)
     try:
         eventually(lambda: job(turnstile, job_id)["state"] == DONE)

@@ -28,7 +28,7 @@ from tests.workers.selling import Sale
 from tests.workers.tallies import register
 from tests.workers.test_projector import projecting
 from workers import reactor
-from workers.jobs import request_rebuild
+from workers.jobs import REBUILD, request_for
 
 GRACE = 15.0
 Works = Callable[[Turnstile, int], bool]
@@ -176,7 +176,7 @@ def reacted(turnstile: Turnstile, port: int) -> bool:
 
 
 def worked(turnstile: Turnstile, port: int) -> bool:
-    job_id = request_rebuild(turnstile, OPEN_HOLDS.name)["id"]
+    job_id = request_for(turnstile, REBUILD, OPEN_HOLDS.name)["id"]
     with turnstile.engine.connect() as connection:
         eventually(lambda: (jobs.job(connection, job_id) or {})["state"] == jobs.DONE)
     return True
