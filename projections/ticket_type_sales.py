@@ -46,7 +46,12 @@ ticket_types = Table(
     Column("name", Text, nullable=False),
     Column("units_sold", Integer, nullable=False, default=0),
 )
-Index("ix_ticket_type_sales_units_sold", ticket_types.c.units_sold.desc(), ticket_types.c.name)
+Index(
+    "ix_ticket_type_sales_units_sold",
+    ticket_types.c.units_sold.desc(),
+    ticket_types.c.name,
+    ticket_types.c.ticket_type_id,
+)
 
 days = Table(
     "ticket_type_sales_days",

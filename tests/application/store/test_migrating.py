@@ -15,7 +15,9 @@ from sqlalchemy import (
     Uuid,
     delete,
     insert,
+    inspect,
     select,
+    text,
 )
 
 import migrations
@@ -111,13 +113,30 @@ def test_words_are_put_together_as_the_read_models_do_it(
         migrated = [_emptied(connection, table) for table in WORD_TABLES]
         rows = Rows(connection, Memory({table: table for table in WORD_TABLES}))
         for table in WORD_TABLES:
-            for customer_id, text in texts.items():
-                replace_words(rows, table, customer_id, (), (text,))
+            for customer_id, told in texts.items():
+                replace_words(rows, table, customer_id, (), (told,))
         with writes_to(connection) as writes:
             rows.write(writes)
         assert migrated == [_emptied(connection, table) for table in WORD_TABLES]
     assert len(migrated[0]) == len(found)
     assert {row.words for row in migrated[0] if row.customer_id == wordy} == {""}
+
+
+def test_an_index_is_replaced_under_whatever_name_a_rebuild_gave_it(
+    database_url: str, open_database: OpenEngine
+) -> None:
+    engine = open_database(database_url)
+    migrate_to(engine, "0011")
+    name = "ix_ticket_type_sales_units_sold"
+    with writing(engine) as connection:
+        connection.execute(text(f"DROP INDEX {name}"))
+        connection.execute(
+            text(f"CREATE INDEX {name}_12ab34cd ON ticket_type_sales (units_sold DESC, name)")
+        )
+    migrations.upgrade(engine)
+    (index,) = inspect(engine).get_indexes("ticket_type_sales")
+    assert index["name"] == name
+    assert "ticket_type_id" in index["column_names"]
 
 
 def _emptied(connection: Connection, table: Table) -> set[Row[Any]]:
