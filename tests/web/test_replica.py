@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 import migrations
 from application.composition import compose
@@ -115,7 +115,16 @@ def replay_paused(replica: Engine) -> Iterator[None]:
         eventually(lambda: run(replica, "SELECT pg_get_wal_replay_pause_state() = 'paused'"))
         yield
     finally:
+        eventually(lambda: resumed(replica))
+
+
+def resumed(replica: Engine) -> bool:
+    """Replay that goes on may end the statement that lets it: it removes what that could see."""
+    try:
         run(replica, "SELECT pg_wal_replay_resume()")
+        return not run(replica, "SELECT pg_is_wal_replay_paused()")
+    except OperationalError:
+        return False
 
 
 def run(engine: Engine, statement: str) -> Any:
