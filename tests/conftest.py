@@ -11,6 +11,7 @@ import structlog
 from hypothesis import settings
 
 import migrations
+from application.store import mapper
 from application.store.database import open_engine
 from tests import services
 
@@ -168,3 +169,10 @@ def redis_url(redis_database: str) -> Iterator[str]:
     """The URL of an empty Redis database."""
     yield redis_database
     services.flush_redis(redis_database)
+
+
+@pytest.fixture
+def changed_classes() -> Iterator[None]:
+    """Forget after a test how the event classes that it changed are read."""
+    yield
+    mapper._codec.cache_clear()

@@ -25,7 +25,7 @@ from application.store.answers import StoredAnswer
 from application.store.batch import Batch, IdentityMap
 from application.store.database import holding
 from application.store.log import Head
-from application.store.mapper import to_fact
+from application.store.mapper import Undecodable, to_fact
 from application.store.sealing import Keys
 from application.store.signals import LOG, Signals
 from application.store.snapshots import keep_snapshots, load_streams
@@ -330,7 +330,10 @@ class Executor:
             for entry in begun.missed:
                 aggregate = self._aggregates.get(entry.stream_id)
                 if aggregate is not None and entry.version == aggregate.version + 1:
-                    to_fact(entry).mutate(aggregate)
+                    try:
+                        to_fact(entry).mutate(aggregate)
+                    except Undecodable:  # whoever asks for it by name is told
+                        del self._aggregates[entry.stream_id]
         self._known = begun.head
 
     def _forget_everything(self) -> None:

@@ -13,11 +13,19 @@ from uuid import UUID
 
 import msgspec
 from eventsourcing.domain import CanInitAggregate
-from eventsourcing.utils import resolve_topic
+from eventsourcing.utils import TopicError, resolve_topic
 
 from application.store.log import Entry, NewEntry
 from domain.aggregate import Aggregate, Fact
 
+
+class Undecodable(Exception):
+    """A recorded event that this program cannot read: damaged, or of a later version."""
+
+
+_UNREADABLE = (TopicError, ValueError, LookupError, TypeError, AttributeError)
+"""What is raised for a topic that is not known, and by decoders and upcasters for content of
+another shape than theirs."""
 _ENVELOPE = {"originator_id", "originator_version", "timestamp", "originator_topic"}
 _encode = msgspec.json.Encoder().encode
 
@@ -57,7 +65,10 @@ class _Codec:
 
     def _upcast(self, payload: str) -> bytes:
         content = msgspec.json.decode(payload)
-        for version in range(content.pop("v"), self.cls.class_version):
+        recorded, current = content.pop("v"), self.cls.class_version
+        if recorded > current:
+            raise ValueError(f"it is of version {recorded}, and this program knows {current}")
+        for version in range(recorded, current):
             getattr(self.cls, f"upcast_v{version}_v{version + 1}")(content)
         return _encode(content)
 
@@ -81,9 +92,13 @@ def to_new_entry(fact: Fact, metadata: str) -> NewEntry:
 
 
 def to_fact(entry: Entry) -> Fact:
-    """The domain event of a recorded entry, with its place in the log."""
-    codec = _codec(entry.topic)
-    attributes = codec.attributes(entry.payload)
+    """The domain event of a recorded entry, with its place in the log; raises `Undecodable`."""
+    try:
+        codec = _codec(entry.topic)
+        attributes = codec.attributes(entry.payload)
+    except _UNREADABLE as error:
+        where = f"{entry.topic} at position {entry.position}"
+        raise Undecodable(f"{where} cannot be read: {error}") from error
     attributes["originator_id"] = entry.stream_id
     attributes["originator_version"] = entry.version
     attributes["timestamp"] = entry.occurred_at

@@ -10,9 +10,10 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, Statement
 
 from application.store.writes import Writes, writes_to
 from domain.aggregate import Fact
+from projections.engine.decoding import Undecoded
 from projections.engine.parking import park, parked_streams
 from projections.engine.positions import Standing
-from projections.engine.read_model import ReadModel
+from projections.engine.read_model import Handler, ReadModel
 from projections.engine.rows import REMEMBERED, Memory, Rehearsal, Rows
 
 logger = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ class Target:
         self.model = model
         self.name = name or model.name
         self.tables = tables or {table: table for table in model.tables}
+        self._handlers: dict[type[Fact], Handler] = {**model.handlers, Undecoded: self._refuse}
         self._memory = Memory(self.tables, remembered)
         self._adding: set[type[Fact]] = set()
         self._waiting: dict[UUID, str] | None = None
@@ -87,7 +89,7 @@ class Target:
         return self._first_refusal(connection, mine) if mine else None
 
     def _mine(self, facts: Sequence[Fact]) -> list[Fact]:
-        handlers = self.model.handlers
+        handlers = self._handlers
         return [fact for fact in facts if type(fact) in handlers]
 
     def _take_or_park(self, connection: Connection, facts: Sequence[Fact]) -> None:
@@ -143,17 +145,21 @@ class Target:
         rows = Rows(writes.connection, self._memory)
         if not self._memory.complete:
             rows.prefetch(self._rehearse(writes.connection, facts))
-        handlers = self.model.handlers
+        handlers = self._handlers
         for fact in facts:
             handlers[type(fact)](rows, fact)
         if rows.unforeseen:
             self._adding.clear()
         rows.write(writes)
 
+    def _refuse(self, rows: Rows, event: Undecoded) -> None:
+        if event.event_topic in self.model.topics:
+            raise event.reason
+
     def _rehearse(self, connection: Connection, facts: Sequence[Fact]) -> Rehearsal:
         """Find out which rows are needed, also from now on by which kinds of events none are."""
         rehearsal = Rehearsal(connection, self._memory)
-        handlers = self.model.handlers
+        handlers = self._handlers
         kinds = {type(fact) for fact in facts} - self._adding
         looking = set()
         for fact in facts:

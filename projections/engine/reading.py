@@ -6,8 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from sqlalchemy import Connection, Engine
 
 from application.store import log
-from application.store.mapper import to_fact
 from domain.aggregate import Fact
+from projections.engine.decoding import facts_of
 from projections.engine.read_model import ReadModel
 
 _readers = ThreadPoolExecutor(4, "read-ahead")
@@ -65,5 +65,4 @@ class Reading:
 
 def _facts(connection: Connection, wanted: Wanted) -> list[Fact]:
     topics, start, end = wanted
-    entries = log.read(connection, after=start, until=end, limit=end - start, topics=topics)
-    return [to_fact(entry) for entry in entries]
+    return facts_of(log.read(connection, after=start, until=end, limit=end - start, topics=topics))

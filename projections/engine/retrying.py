@@ -13,10 +13,10 @@ import structlog
 from application.composition import Turnstile
 from application.store import log
 from application.store.database import let_others_write, writing
-from application.store.mapper import to_fact
 from application.store.signals import READ_MODELS
 from application.store.writes import writes_to
 from projections.engine.applying import Refusal, Target
+from projections.engine.decoding import facts_of
 from projections.engine.parking import (
     NONE,
     park_again,
@@ -76,7 +76,7 @@ def _retry_some(turnstile: Turnstile, target: Target, stream_id: UUID) -> tuple[
         standing = lock_positions(connection, [name])[name]
         target.stands_at(standing)
         waiting = parked_of_stream(connection, name, stream_id, BATCH)
-        facts = [to_fact(entry) for entry in log.read_at(connection, waiting)]
+        facts = facts_of(log.read_at(connection, waiting))
         refusal = target.take_until_refused(connection, facts)
         taken = waiting if refusal is None else waiting[: waiting.index(refusal.position)]
         unpark(connection, name, taken)

@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Engine
 
 from application.store import log, prepared
 from application.store.database import holding, is_postgres, writing
-from application.store.mapper import to_fact
 from application.store.postgres_text import array_text
 from application.store.sealing import open_entries
 from application.store.transactions import commit
 from application.store.writes import Writes, writes_to
 from domain.aggregate import Fact
+from projections.engine.decoding import facts_of
 from projections.engine.positions import Standing, lock_positions
 
 
@@ -81,7 +81,7 @@ def _going_on(
     if not rows:  # somebody else has moved one of them
         return _wherever(connection, names)
     found = [log.Entry(*entry) for _, *entry in rows if entry[0] is not None]
-    facts = [to_fact(entry) for entry in open_entries(connection, found)]
+    facts = facts_of(open_entries(connection, found))
     return Step(dict.fromkeys(names, standing), rows[0][0], facts)
 
 

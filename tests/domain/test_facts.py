@@ -3,12 +3,20 @@
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from eventsourcing.utils import resolve_topic
 
+from application.store import mapper
 from application.store.log import Entry
-from application.store.mapper import from_snapshot, take_snapshot, to_fact, to_new_entry
+from application.store.mapper import (
+    Undecodable,
+    from_snapshot,
+    take_snapshot,
+    to_fact,
+    to_new_entry,
+)
 from domain.aggregate import Aggregate, Fact
 from domain.customer import Customer, Profile
 from domain.event import Event
@@ -271,3 +279,44 @@ def test_a_snapshot_of_another_shape_is_not_used(monkeypatch: pytest.MonkeyPatch
     snapshot = take_snapshot(order)
     monkeypatch.setattr(Order, "class_version", 2)
     assert from_snapshot(Order, order.id, order.version, snapshot) is None
+
+
+def test_a_fact_of_an_earlier_version_is_read_as_it_would_be_written_now(
+    monkeypatch: pytest.MonkeyPatch, changed_classes: None
+):
+    fact = SAMPLES[Ticket.Transferred]
+    entry = recorded(fact)
+    earlier = entry._replace(payload=entry.payload.replace('"reason"', '"because"'))
+    assert earlier != entry
+
+    def rename(content: dict[str, Any]) -> None:
+        content["reason"] = content.pop("because")
+
+    monkeypatch.setattr(Ticket.Transferred, "class_version", 2)
+    monkeypatch.setattr(Ticket.Transferred, "upcast_v1_v2", rename, raising=False)
+    mapper._codec.cache_clear()
+    assert to_fact(earlier) == fact
+
+
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        ('{"v":2,"reason":""}', "it is of version 2, and this program knows 1"),
+        ('{"v":1,"reason":""}', "missing required field"),
+        ('{"v":0,"reason":""}', "upcast_v0_v1"),
+        ('{"reason":""}', "'v'"),
+        ("[]", "integer"),
+        ("{", "truncated"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_its_place(payload: str, why: str):
+    entry = recorded(SAMPLES[Ticket.Transferred])._replace(payload=payload)
+    place = "Ticket.Transferred at position 7 cannot be read: "
+    with pytest.raises(Undecodable, match=f"^{place}.*{why}"):
+        to_fact(entry)
+
+
+def test_a_topic_that_is_not_known_cannot_be_read():
+    entry = recorded(SAMPLES[Ticket.Transferred])._replace(topic="Ticket.Frozen")
+    with pytest.raises(Undecodable, match=r"^Ticket\.Frozen at position 7 cannot be read: "):
+        to_fact(entry)

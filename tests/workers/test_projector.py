@@ -16,14 +16,18 @@ from application.store import log
 from application.store.database import writing
 from application.store.signals import Signals
 from domain.aggregate import Fact
+from domain.customer import Customer
 from projections.engine import leases, projector
+from projections.engine.parking import waiting_streams
 from projections.engine.positions import positions
 from projections.engine.projector import Projector
 from projections.engine.read_model import ReadModel
 from projections.engine.rebuild import rebuild
+from projections.engine.retrying import retry
 from projections.engine.tables import parked as parked_events
 from projections.engine.waiting import wait_for
 from projections.registry import READ_MODELS
+from tests.later_version import from_a_later_version, know_the_later_version
 from tests.workers.festival import (
     NAMES,
     box_office,
@@ -304,6 +308,53 @@ def test_a_poisoned_event_parks_its_stream_for_that_read_model_only(
     rebuild(turnstile, poisoned.model)
     assert poisoned.taken() == healthy.taken()
     assert parked(turnstile, poisoned.model) == []
+
+
+def test_an_event_that_cannot_be_read_parks_its_stream_for_whoever_handles_it(
+    turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch, changed_classes: None
+) -> None:
+    bad, good = register(turnstile, customers=2, changes=1)
+    recorded_later = from_a_later_version(turnstile.engine, bad)
+    last = change(turnstile, good)
+    concerned, other = Tally(turnstile, "concerned"), Tally(turnstile, "other")
+    other.model = ReadModel(
+        "other",
+        (other.table,),
+        {Customer.Registered: other.model.handlers[Customer.Registered]},
+    )
+    Projector(turnstile, [concerned.model, other.model]).catch_up()
+
+    assert concerned.taken() == {bad: [1, 2], good: [1, 2, 3]}
+    assert other.taken() == {bad: [1], good: [1]}
+    assert parked(turnstile, concerned.model) == recorded_later
+    assert parked(turnstile, other.model) == []
+    assert at(turnstile, concerned.model) == at(turnstile, other.model) == last
+    with turnstile.engine.connect() as connection:
+        (waiting,) = waiting_streams(connection, ["concerned", "other"])
+    assert waiting["error"] == (
+        f"Undecodable: Customer.Changed at position {recorded_later[0]} cannot be read: "
+        "it is of version 2, and this program knows 1"
+    )
+
+    rebuild(turnstile, concerned.model)
+    assert concerned.taken() == {bad: [1, 2], good: [1, 2, 3]}
+    assert parked(turnstile, concerned.model) == recorded_later
+    assert retry(turnstile, concerned.model).taken == 0
+
+    know_the_later_version(monkeypatch)
+    assert retry(turnstile, concerned.model).taken == 2
+    assert concerned.taken() == {bad: [1, 2, 3, 4], good: [1, 2, 3]}
+
+
+def test_the_live_projector_goes_on_past_what_it_cannot_read(turnstile: Turnstile) -> None:
+    bad, good = register(turnstile, customers=2, changes=1)
+    tally = Tally(turnstile, "tally")
+    with projecting(turnstile, tally.model):
+        eventually(lambda: at(turnstile, tally.model) == head(turnstile))
+        from_a_later_version(turnstile.engine, bad)
+        change(turnstile, good)
+        eventually(lambda: at(turnstile, tally.model) == head(turnstile))
+    assert tally.taken() == {bad: [1, 2], good: [1, 2, 3]}
 
 
 def test_many_poisoned_streams_do_not_hold_up_the_rest(turnstile: Turnstile) -> None:

@@ -17,6 +17,7 @@ from application.orders import Wish, cancel_order
 from application.store import answers, group_commit, log
 from application.store.group_commit import BATCHES, MISSED, Outcome
 from application.store.log import Head
+from application.store.mapper import Undecodable
 from application.store.work import Answer, Work
 from domain.customer import Customer, Profile
 from domain.errors import AlreadyExists, EventCancelled, Forbidden, SoldOut, TransferRefused
@@ -37,6 +38,7 @@ from tests.domain.given import (
     THIRD,
     issued,
 )
+from tests.later_version import from_a_later_version, know_the_later_version
 from tests.statements import hearing
 
 THREADS = 16
@@ -355,6 +357,26 @@ def test_a_desk_far_behind_starts_over(
     open_desk().do_all(*(placing() for _ in range(20)))
     assert desk.place().position == desk.position()
     assert_sold(desk, adults=22, kids=0)
+
+
+def test_what_a_later_version_recorded_troubles_only_who_asks_for_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, changed_classes: None
+):
+    desk.do(register_customer, customer_id=BORIS, profile=BORIS_AS)
+    for customer in (ANNA, BORIS):
+        desk.do(change_customer, customer_id=customer, changes={"phone": "1"})
+    from_a_later_version(desk.engine, ANNA)
+
+    to_anna = command(change_customer, customer_id=ANNA, changes={"phone": "2"})
+    to_boris = command(change_customer, customer_id=BORIS, changes={"phone": "2"})
+    assert answer(desk.do_all(to_boris)[0]).version == 3
+    for _ in range(2):
+        refused, done = desk.do_all(to_anna, to_boris)
+        assert isinstance(refused, Undecodable)
+        assert isinstance(done, Answer)
+
+    know_the_later_version(monkeypatch)
+    assert desk.do(change_customer, customer_id=ANNA, changes={"phone": "3"}).version == 5
 
 
 def lost_commit(desk: Desk, ahead: int) -> None:
