@@ -93,8 +93,7 @@ def _answering(
                         answers.append((position, view(connection, **ids)))
                         return True
 
-                if not answer():
-                    _await(engine, names, answer, wanted)
+                _await(engine, names, answer, wanted)
                 return answers[0]
 
             position, shown = _patiently(ask) if engine is not turnstile().engine else ask()
@@ -121,7 +120,7 @@ def _wanted_position() -> int | None:
 def _await(
     engine: Engine, names: list[str], answer: Callable[[], bool], wanted: int | None
 ) -> None:
-    """Try to `answer` whenever something has moved, until it can be done."""
+    """Try to `answer`, at once and whenever something has moved, until it can be done."""
     bell = signals.READ_MODELS if names else signals.LOG
     poll = POLL_SECONDS if engine is turnstile().engine else REPLAY_SECONDS
     if not turnstile().signals.wait_until(bell, answer, WAIT_SECONDS, poll):

@@ -71,12 +71,12 @@ class Signals:
         self, bell: str, holds: Callable[[], bool], timeout: float, poll: float = 0.25
     ) -> bool:
         """Wait until `holds()`, looking again at each ring and every `poll` seconds."""
-        self._listen(bell)
         deadline = time.monotonic() + timeout
         while True:
             heard = self.bells[bell].heard()
             if holds():
                 return True
+            self._listen(bell)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return False

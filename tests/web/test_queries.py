@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from application.store.database import for_queries
+from tests.statements import hearing
 from tests.web.conftest import ADULT, CHILD, BoxOffice, Json, ticket_ids
 
 COUNTS = {
@@ -270,6 +272,20 @@ def test_a_query_does_not_wait_for_ever(office: BoxOffice, monkeypatch: pytest.M
     assert response.json["type"] == "/problems/not-caught-up"
     log = seen(office, f"/api/v1/customers/{customer['id']}/history", customer["position"])
     assert log.status_code == 200
+
+
+def test_a_query_that_waits_asks_again_only_when_something_has_moved(
+    office: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("web.reading.WAIT_SECONDS", 0.05)
+    customer = office.customer()
+    asked: list[str] = []
+    for _ in range(2):  # the first time, a process begins to listen
+        asked.clear()
+        with hearing(for_queries(office.turnstile.engine), lambda _, sql: asked.append(sql)):
+            seen(office, "/api/v1/customers", customer["position"])
+    at_first, when_time_is_over = [sql for sql in asked if "FROM tracking" in sql]
+    assert at_first == when_time_is_over
 
 
 @pytest.mark.parametrize("bad", ["", "x", "-1", "1.5", "9" * 19])
