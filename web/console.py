@@ -17,6 +17,7 @@ from application.logs import configure_logs
 from application.runtime import collect_rarely
 from application.settings import Settings
 from application.store.group_commit import StoreUnavailable
+from application.store.mapper import Undecodable
 from application.store.sealing import SealBroken, require_master_key
 from application.store.vault import WrongMasterKey
 from domain.errors import DomainError
@@ -46,7 +47,7 @@ def box_office(*, migrate: bool = False, as_stored: bool = False) -> Iterator[Tu
             with turnstile.engine.connect() as connection:
                 require_master_key(connection)
         yield turnstile
-    except (WrongMasterKey, SealBroken) as error:
+    except (WrongMasterKey, SealBroken, Undecodable) as error:
         raise click.ClickException(str(error)) from None
     except DomainError as error:
         raise click.ClickException(error.detail) from None

@@ -22,6 +22,8 @@ from projections.engine.projector import Projector
 from projections.engine.tables import parked
 from projections.orders import orders
 from projections.registry import READ_MODELS
+from tests.later_version import from_a_later_version
+from tests.workers.tallies import change
 from web.cli import main
 from workers.jobs import jobs_of
 
@@ -139,6 +141,21 @@ def test_history_explains_what_it_cannot_show(
     result = run("history", *arguments)
     assert result.exit_code != 0
     assert says in result.output
+
+
+def test_history_shows_what_a_later_version_recorded_but_does_not_replay_it(
+    run: Run, migrated_url: str
+) -> None:
+    with closing(compose(Settings(database_url=migrated_url))) as turnstile:
+        change(turnstile, Names("shop").id("customer", "ada"))
+        later, _ = from_a_later_version(turnstile.engine, Names("shop").id("customer", "ada"))
+    ada = ("history", "customer", "ada", "--source", "shop")
+    assert run(*ada, "--version", "2").output.count("Customer.Changed") == 3
+    replayed = run(*ada, "--version", "3")
+    assert replayed.exit_code == 1
+    assert replayed.output.startswith(
+        f"Error: Customer.Changed at position {later} cannot be read: it is of version 2"
+    )
 
 
 def test_rebuild_brings_read_models_to_the_end_of_the_log(run: Run) -> None:
