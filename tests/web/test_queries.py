@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from application.store.database import for_queries
+from application.store.signals import READ_MODELS
 from tests.statements import hearing
 from tests.web.conftest import ADULT, CHILD, BoxOffice, Json, ticket_ids
 
@@ -278,14 +279,13 @@ def test_a_query_that_waits_asks_again_only_when_something_has_moved(
     office: BoxOffice, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("web.reading.WAIT_SECONDS", 0.05)
-    customer = office.customer()
+    customer, bell = office.customer(), office.turnstile.signals.bells[READ_MODELS]
     asked: list[str] = []
-    for _ in range(2):  # the first time, a process begins to listen
-        asked.clear()
-        with hearing(for_queries(office.turnstile.engine), lambda _, sql: asked.append(sql)):
-            seen(office, "/api/v1/customers", customer["position"])
-    at_first, when_time_is_over = [sql for sql in asked if "FROM tracking" in sql]
-    assert at_first == when_time_is_over
+    heard = bell.heard()
+    with hearing(for_queries(office.turnstile.engine), lambda _, sql: asked.append(sql)):
+        seen(office, "/api/v1/customers", customer["position"])
+    rings = bell.heard() - heard  # one perhaps, as the process begins to listen
+    assert sum("FROM tracking" in sql for sql in asked) <= 2 + rings
 
 
 @pytest.mark.parametrize("bad", ["", "x", "-1", "1.5", "9" * 19])
