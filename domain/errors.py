@@ -120,6 +120,10 @@ class HoldStillRuns(Conflict):
     title = "The hold has not expired yet"
 
 
+class AlreadyPaid(Conflict):
+    title = "The order was paid by another payment"
+
+
 class AmountMismatch(Conflict):
     title = "The amount paid is not the order's total"
 

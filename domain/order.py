@@ -10,6 +10,7 @@ from eventsourcing.domain import event as records
 
 from domain.aggregate import Aggregate, FirstFact
 from domain.errors import (
+    AlreadyPaid,
     AmountMismatch,
     DomainError,
     HoldExpired,
@@ -47,8 +48,10 @@ class Line:
 
 class Order(Aggregate):
     TOPIC: ClassVar[str] = "Order"
+    class_version = 2
     status: str
     sale: Sale
+    reference: str
     lines: list[Line]
     total: int
     expires_at: datetime
@@ -98,6 +101,7 @@ class Order(Aggregate):
     def __init__(self, sale: Sale, lines: list[Line], total: int, expires_at: datetime) -> None:
         self.status = "placed"
         self.sale = sale
+        self.reference = ""
         self.lines = lines
         self.total = total
         self.expires_at = expires_at
@@ -131,10 +135,11 @@ class Order(Aggregate):
     ) -> DomainError | None:
         """Take the payment; what is wrong with it is recorded, and returned.
 
-        `amount` is in minor units; None stands for the order's total.
+        `amount` is in minor units; None stands for the order's total. To hear of the payment that
+        paid the order once more is no event; any other is money to give back.
         """
         require_length("payment method", method, SHORT, InvalidOrder)
-        if self.status in REFUNDABLE:
+        if self.status in REFUNDABLE and self._was_paid_by(method, reference, amount):
             return None
         refusal = self._why_not_payable(amount, now)
         if refusal is not None:
@@ -165,6 +170,7 @@ class Order(Aggregate):
     ) -> None:
         self.status = "paid"
         self.sale = sale
+        self.reference = reference
         self.payment_attempts += 1
 
     @records(PaymentRefused)
@@ -261,9 +267,15 @@ class Order(Aggregate):
         }
         return {kind: count * worth[kind] for kind, count in counts.items() if count}
 
+    def _was_paid_by(self, method: str, reference: str, amount: int | None) -> bool:
+        same = (method, reference) == (self.sale.payment_method, self.reference)
+        return amount in (None, self.total) and (same or self.total == 0)
+
     def _why_not_payable(self, amount: int | None, now: datetime) -> DomainError | None:
         if self.status == "placed" and now >= self.expires_at:
             return HoldExpired(f"The hold ran until {self.expires_at.isoformat()}.")
+        if self.status in REFUNDABLE:
+            return AlreadyPaid("It was paid by another payment; this one is to be given back.")
         if self.status != "placed":
             return WrongOrderStatus(f"The order is {self.status}; it cannot be paid.")
         if amount is not None and amount != self.total:

@@ -42,6 +42,7 @@ class PlainOrder:
     """The type of each ticket."""
     prices: dict[UUID, int]
     status: str = "placed"
+    reference: str = ""
     attempts: int = 0
     refunded: set[UUID] = field(default_factory=set)
 
@@ -191,20 +192,22 @@ class PlainBoxOffice:
             {kind: types[kind].price for kind in wanted},
         )
 
-    def pay(self, order_id: UUID, amount: int | None) -> str:
+    def pay(self, order_id: UUID, amount: int | None, reference: str) -> str:
         order = self.orders[order_id]
-        if order.status in {"paid", "partly_refunded"}:
+        is_paid = order.status in {"paid", "partly_refunded"}
+        told_before = order.total == 0 or reference == order.reference
+        if is_paid and told_before and amount in {None, order.total}:
             return "nothing"
         if order.status == "placed" and self.events[order.event].status == "cancelled":
             return "EventCancelled"
         order.attempts += 1
         if order.status != "placed":
-            return "WrongOrderStatus"
+            return "AlreadyPaid" if is_paid else "WrongOrderStatus"
         if self.now >= order.expires:
             return "HoldExpired"
         if amount not in {None, order.total}:
             return "AmountMismatch"
-        order.status = "paid"
+        order.status, order.reference = "paid", reference
         types = self.events[order.event].types
         for ticket, kind in order.tickets.items():
             self.tickets[ticket] = PlainTicket(

@@ -223,7 +223,7 @@ class BoxOffice(RuleBasedStateMachine):
     def buy(self, customer_id: UUID, adults: int, kids: int) -> None:
         self.order(customer_id, adults, kids)
         if self.some_wait():
-            self.pay(0, 0)
+            self.pay(0, 0, "ch_1")
 
     @rule(customer_id=a_customer, seats=st.integers(0, 4))
     def order_seats(self, customer_id: UUID, seats: int) -> None:
@@ -236,7 +236,7 @@ class BoxOffice(RuleBasedStateMachine):
         if not forbidden:
             self.plain.place(order_id, event_id, customer_id, tickets)
             if self.plain.orders[order_id].total == 0:
-                self.plain.pay(order_id, 0)
+                self.plain.pay(order_id, 0, "")
         self.expect(
             forbidden or {"ok"},
             orders.place_order,
@@ -249,15 +249,20 @@ class BoxOffice(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.plain.orders)
-    @rule(which=pick, off_by=st.sampled_from([None, 0, 0, 1, -1]))
-    def pay(self, which: int, off_by: int | None) -> None:
+    @rule(
+        which=pick,
+        off_by=st.sampled_from([None, 0, 0, 1, -1]),
+        reference=st.sampled_from(["ch_1", "ch_1", "ch_2"]),
+    )
+    def pay(self, which: int, off_by: int | None, reference: str) -> None:
         order_id = self.an_order(which, "placed")
         amount = None if off_by is None else self.plain.orders[order_id].total + off_by
         self.expect(
-            {self.plain.pay(order_id, amount)},
+            {self.plain.pay(order_id, amount, reference)},
             orders.pay_order,
             order_id=order_id,
             method="card",
+            reference=reference,
             amount=amount,
         )
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from domain.errors import (
+    AlreadyPaid,
     AmountMismatch,
     DomainError,
     HoldExpired,
@@ -36,6 +37,11 @@ from tests.domain.given import (
 
 def pay(order: Order, amount: int | None = None, now: datetime = NOW) -> DomainError | None:
     return order.pay("cash", "receipt 7", amount, now)
+
+
+def pay_again(order: Order) -> DomainError | None:
+    """The payment of a `paid` order."""
+    return order.pay("card", "ch_1", None, NOW)
 
 
 def refund(order: Order, *ticket_ids: UUID) -> Order.Refunded:
@@ -116,7 +122,7 @@ def test_a_free_order_is_paid_with_nothing():
 def test_paying_twice_is_no_event():
     order = paid()
     before = order.version
-    assert pay(order) is None
+    assert pay_again(order) is None
     assert (order.version, order.payment_attempts) == (before, 1)
 
 
@@ -124,8 +130,36 @@ def test_paying_what_is_partly_refunded_is_no_event():
     order = paid()
     refund(order, FIRST)
     before = order.version
-    assert pay(order) is None
+    assert pay_again(order) is None
     assert (order.version, order.status) == (before, "partly_refunded")
+
+
+@pytest.mark.parametrize(
+    ("method", "reference", "amount"),
+    [("card", "ch_2", None), ("cash", "ch_1", None), ("card", "ch_1", 10999)],
+)
+@pytest.mark.parametrize("refunds", [False, True])
+def test_other_money_for_a_paid_order_is_refused_and_recorded(
+    method: str, reference: str, amount: int | None, refunds: bool
+):
+    order = paid()
+    if refunds:
+        refund(order, FIRST)
+    status = order.status
+    assert isinstance(order.pay(method, reference, amount, NOW), AlreadyPaid)
+    fact = last(order)
+    assert isinstance(fact, Order.PaymentRefused)
+    assert (fact.refusal, fact.reference) == ("already-paid", reference)
+    assert (order.status, order.payment_attempts) == (status, 2)
+    assert pay_again(order) is None
+
+
+def test_no_payment_is_other_money_for_a_free_order():
+    order = placed(Line(ADULT, 0, [FIRST]))
+    assert order.pay("free", "", None, NOW) is None
+    assert order.pay("card", "ch_1", None, NOW) is None
+    assert order.payment_attempts == 1
+    assert isinstance(order.pay("card", "ch_1", 1, NOW), AlreadyPaid)
 
 
 @pytest.mark.parametrize("amount", [0, 10999, 11001, -11000])

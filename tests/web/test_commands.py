@@ -218,6 +218,16 @@ def test_the_same_nonce_gets_the_first_answer_again(office: BoxOffice):
     assert office.scan(other, **attempt)["reason"] == "product"
 
 
+def test_a_nonce_admits_nobody_else(office: BoxOffice):
+    event = office.event()
+    first, second = (office.ticket(event, office.customer()) for _ in range(2))
+    assert office.scan(event, secret=first["secret"], nonce="0001")["status"] == "ok"
+    assert office.scan(event, secret="forged", nonce="0001")["reason"] == "invalid"
+    assert office.scan(event, secret=second["secret"], nonce="0001")["ticket_id"] == second["id"]
+    assert office.scan(event, ticket_id=first["id"], nonce="0001")["reason"] == "already_redeemed"
+    assert office.scan(event, secret=first["secret"], nonce="0001", type="exit")["type"] == "exit"
+
+
 @pytest.mark.parametrize("verb", ["publish", "start", "complete", "cancel"])
 def test_a_command_without_a_body_needs_no_content_type(office: BoxOffice, verb: str):
     event = office.event(publish=False)

@@ -12,7 +12,7 @@ from application import gate
 from application.presenting import show_check_in
 from application.store.work import Key
 from domain.errors import InvalidTime
-from domain.ids import ticket_id_in
+from domain.ids import derived_id, ticket_id_in
 from domain.ticket import Scan
 from projections.orders import order_of_ticket
 from web.blueprint import Blueprint
@@ -36,13 +36,19 @@ EXAMPLE = {
 @blueprint.records(RecordedCheckIn, 201)
 def check_in(body: dict[str, Any]) -> Response:
     """Try to pass a gate; every attempt is recorded, whatever comes of it"""
-    event_id, nonce = body["event_id"], body.pop("nonce", None)
-    at, shown = _past(body.pop("at")), _shown(body)
-    keys = () if nonce is None else (Key(f"checkin:{event_id}", nonce, is_shared=True),)
+    nonce = body.pop("nonce", None)
+    keys = () if nonce is None else (Key(_attempt(body), nonce, is_shared=True),)
+    event_id, at, shown = body["event_id"], _past(body.pop("at")), _shown(body)
     scan = Scan(forced=body.pop("force"), **body)
     return record(
         gate.check_in, show_check_in, None, keys, at, scan=scan, event_id=event_id, **shown
     )
+
+
+def _attempt(body: dict[str, Any]) -> str:
+    """The scope of a nonce: scanners that count may use the same ones for different guests."""
+    shown = body.get("secret") or str(body.get("ticket_id"))
+    return f"checkin:{derived_id(str(body['event_id']), body['type'], shown)}"
 
 
 def _shown(body: dict[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,10 @@ class NewCheckIn(Strict):
     nonce = Text(
         128,
         shortest=1,
-        metadata={"description": "The same again for this event returns the first answer."},
+        metadata={
+            "description": "The same attempt (event, type, and what was shown) with the same nonce"
+            " returns the first answer."
+        },
     )
     at = Instant(
         load_default=None,
