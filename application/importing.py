@@ -34,9 +34,9 @@ from application.orders import (
     place_order,
     refund_order,
 )
-from application.store.group_commit import LARGEST_BATCH, Outcome
+from application.store.group_commit import LARGEST_BATCH
 from application.store.tables import events
-from application.store.work import Command, Context, Key, Work
+from application.store.work import Command, Context, Key, Outcome, Work
 from domain.aggregate import Aggregate
 from domain.customer import Profile
 from domain.errors import AlreadyExists, DomainError

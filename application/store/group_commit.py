@@ -11,8 +11,8 @@ others have appended since; so whatever it then decides holds until it is commit
 import collections
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -21,18 +21,18 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from application.store import answers, log, transactions
-from application.store.answers import StoredAnswer
 from application.store.batch import Batch, IdentityMap
 from application.store.database import holding
+from application.store.deciding import decide_all, to_keep
 from application.store.log import Head
 from application.store.mapper import Undecodable, to_fact
 from application.store.sealing import Keys
 from application.store.signals import LOG, Signals
 from application.store.snapshots import keep_snapshots, load_streams
 from application.store.transactions import Begun
-from application.store.work import Answer, Command, Key, Work
+from application.store.work import Answer, Command, Outcome
 from application.store.writes import writes_to
-from domain.errors import AlreadyExists, DomainError, Forbidden, IdempotencyKeyReused
+from domain.errors import AlreadyExists, DomainError
 
 LARGEST_BATCH = 128
 CACHED_AGGREGATES = 20_000
@@ -53,8 +53,6 @@ BATCH_SECONDS = Histogram(
 COMMANDS = Counter("turnstile_commands", "Commands by use case and outcome", ("name", "outcome"))
 
 logger = structlog.get_logger(__name__)
-
-Outcome = Answer | Exception
 
 
 class StoreUnavailable(Exception):
@@ -78,38 +76,6 @@ class _Pending:
     command: Command
     outcome: Outcome | None = None
     turn: threading.Lock = field(default_factory=_held_lock)
-
-
-@dataclass
-class _Decided:
-    """What one command came to, before it is durable.
-
-    `offset` is that of its last event from the start of the batch; None when it had none.
-    """
-
-    outcome: Outcome
-    offset: int | None = None
-
-    def durable(self, first: int, head: int) -> Outcome:
-        """The outcome, once the batch's first event has the position `first`."""
-        if isinstance(self.outcome, Exception) or self.outcome.replayed:
-            return self.outcome
-        return Answer(self.outcome.body, head if self.offset is None else first + self.offset)
-
-    def to_keep(self, first: int, head: int) -> StoredAnswer | None:
-        """What to keep under the command's keys; None after a bug, so that it can be retried."""
-        outcome = self.durable(first, head)
-        if isinstance(outcome, Forbidden):  # of somebody else, to whom the key is nothing
-            return None
-        if isinstance(outcome, DomainError):
-            return StoredAnswer(head, None, outcome.rule(), outcome.detail)
-        if isinstance(outcome, Exception):
-            return None
-        return StoredAnswer(outcome.position, outcome.body)
-
-
-_Fresh = dict[tuple[str, str], tuple[Key, _Decided]]
-"""What commands with a key came to in this batch, by scope and key."""
 
 
 class Executor:
@@ -242,7 +208,7 @@ class Executor:
             self._take_latecomers(commands)
             self._catch_up(begun)
             batch = Batch(self._aggregates, connection)
-            decided, fresh = self._decide_all(batch, commands, begun.kept)
+            decided, fresh = decide_all(batch, commands, begun.kept)
             keep_snapshots(connection, batch.due_for_snapshot())
             head = end = begun.head
             first = head.position + 1
@@ -252,7 +218,7 @@ class Executor:
                     now = datetime.now(UTC)
                     end = log.write(writes, head, batch.entries, now, keys_of_customers)
                     self._signals.announce(writes, LOG)
-                answers.keep(writes, _to_keep(fresh, first, end.position), keys_of_customers)
+                answers.keep(writes, to_keep(fresh, first, end.position), keys_of_customers)
                 self._committing = True
                 transactions.commit(writes)
         BATCHES.inc()
@@ -273,47 +239,6 @@ class Executor:
         missing = [stream_id for stream_id in named if stream_id not in self._aggregates]
         if missing:
             self._aggregates.update(load_streams(connection, missing))
-
-    def _decide_all(
-        self, batch: Batch, commands: list[Command], kept: answers.Kept
-    ) -> tuple[list[_Decided], _Fresh]:
-        batch.assume_new(command.makes for command in commands if command.makes is not None)
-        batch.prefetch(stream_id for command in commands for stream_id in command.ids())
-        fresh: _Fresh = {}
-        decided = []
-        for command in commands:
-            item = _replay(command, kept, fresh)
-            if item is not None and any(key.is_shared for key in command.keys):
-                item = _refuse(batch, command) or item
-            if item is None:
-                item = self._decide(batch, command)
-                if not isinstance(item.outcome, Forbidden):
-                    fresh.update({(key.scope, key.key): (key, item) for key in command.keys})
-            decided.append(item)
-        return decided, fresh
-
-    def _decide(self, batch: Batch, command: Command) -> _Decided:
-        work = _work(batch, command)
-        outcome: Outcome
-        before = len(batch.entries)
-        try:
-            _permit(command, work)
-            shown = command.decide(work, **command.arguments)
-            outcome = shown if isinstance(shown, DomainError) else Answer(command.present(shown), 0)
-            batch.accept(work, command.context.metadata())
-        except DomainError as refusal:
-            batch.undo(work)
-            return _Decided(refusal)
-        except DBAPIError:
-            raise
-        except Exception as error:
-            batch.undo(work)
-            # Whoever leads the batch works for another request.
-            asked = command.context.request_id
-            logger.exception("command.failed", command=command.name, request_id=asked)
-            return _Decided(error)
-        after = len(batch.entries)
-        return _Decided(outcome, after - 1 if after > before else None)
 
     def _catch_up(self, begun: Begun) -> None:
         """Bring the map to the locked head of the log.
@@ -339,54 +264,6 @@ class Executor:
     def _forget_everything(self) -> None:
         self._aggregates.clear()
         self._known = None
-
-
-def _work(batch: Batch, command: Command) -> Work:
-    return Work(
-        command.context,
-        batch.fetch,
-        batch.prefetch,
-        batch.since,
-        command.target,
-        command.expected_version,
-    )
-
-
-def _permit(command: Command, work: Work) -> None:
-    if command.permit is not None:
-        command.permit(replace(work, target=None))  # a version is not for everybody
-
-
-def _refuse(batch: Batch, command: Command) -> _Decided | None:
-    """The refusal of who may not do this; None for who may."""
-    try:
-        _permit(command, _work(batch, command))
-    except DomainError as refusal:
-        return _Decided(refusal)
-    return None
-
-
-def _replay(command: Command, kept: answers.Kept, fresh: _Fresh) -> _Decided | None:
-    """What the command came to when it was sent before; None when it is new."""
-    for key in command.keys:
-        name = (key.scope, key.key)
-        try:
-            if name in kept:
-                return _Decided(kept[name].answer_to(key).give())
-            if name in fresh:
-                first_key, item = fresh[name]
-                first_key.require_same(key)
-                return item
-        except IdempotencyKeyReused as refusal:
-            return _Decided(refusal)
-    return None
-
-
-def _to_keep(fresh: _Fresh, first: int, head: int) -> Iterator[tuple[Key, StoredAnswer]]:
-    for key, item in fresh.values():
-        stored = item.to_keep(first, head)
-        if stored is not None:
-            yield key, stored
 
 
 def _outcome_name(outcome: Outcome) -> str:

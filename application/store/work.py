@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from application.store.log import Entry, NewEntry
 from domain.aggregate import Aggregate, Fact
@@ -19,25 +20,14 @@ A = TypeVar("A", bound=Aggregate)
 _encode = msgspec.json.Encoder().encode
 
 
-class _Named(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is known of who caused something, without what is empty."""
-
-    actor: str = ""
-    request_id: str = ""
-    ip: str = ""
-    correlation_id: str = ""
-    causation_id: str = ""
-    source: str = ""
-
-
-class Context(msgspec.Struct, frozen=True):
+class Context(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who asks for a command, through which request, and when.
 
     `at` is given for what happened earlier (an import, a scanner that was offline); `source`
     names the system it was imported from, and keeps reactions away.
     """
 
-    actor: str
+    actor: str = ""
     request_id: str = ""
     ip: str = ""
     correlation_id: str = ""
@@ -46,16 +36,9 @@ class Context(msgspec.Struct, frozen=True):
     at: datetime | None = None
 
     def metadata(self) -> str:
-        """The JSON text stored beside each event; empty entries are left out."""
-        named = _Named(
-            self.actor,
-            self.request_id,
-            self.ip,
-            self.correlation_id,
-            self.causation_id,
-            self.source,
-        )
-        return _encode(named).decode()
+        """The JSON text stored beside each event: all but the time, without what is empty."""
+        about = self if self.at is None else replace(self, at=None)
+        return _encode(about).decode()
 
 
 class Key(msgspec.Struct, frozen=True, dict=True):
@@ -97,6 +80,9 @@ class Answer(msgspec.Struct, frozen=True):
     def version(self) -> int:
         """The aggregate's version after the command."""
         return int(self.body["version"])
+
+
+Outcome = Answer | Exception
 
 
 class Command(msgspec.Struct, frozen=True):

@@ -25,10 +25,9 @@ from application.orders import (
 from application.presenting import show, show_check_in
 from application.settings import Settings
 from application.store import log
-from application.store.group_commit import Outcome
 from application.store.mapper import to_fact
 from application.store.snapshots import load_stream
-from application.store.work import Answer, Command, Context, Work
+from application.store.work import Answer, Command, Context, Outcome, Work
 from domain.aggregate import Aggregate, Fact
 from domain.customer import Customer, Profile
 from domain.errors import (

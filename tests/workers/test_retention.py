@@ -16,8 +16,7 @@ from application.events import change_event
 from application.history import history
 from application.presenting import show
 from application.settings import Settings
-from application.store.group_commit import Outcome
-from application.store.work import Command, Context
+from application.store.work import Command, Context, Outcome
 from domain.customer import Profile
 from domain.ids import uuid7
 from projections import held_data

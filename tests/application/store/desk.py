@@ -12,12 +12,12 @@ from application.orders import Wish, place_order
 from application.presenting import show
 from application.store import log
 from application.store.database import for_batches, is_postgres, writing
-from application.store.group_commit import Executor, Outcome
+from application.store.group_commit import Executor
 from application.store.mapper import to_new_entry
 from application.store.signals import Signals
 from application.store.snapshots import load_stream
 from application.store.tables import events
-from application.store.work import Answer, Command, Context, Key
+from application.store.work import Answer, Command, Context, Key, Outcome
 from domain.aggregate import Aggregate
 from domain.ids import uuid7
 from tests.domain.given import ADULT, ANNA, FESTIVAL, NOW

@@ -15,10 +15,10 @@ from application.events import cancel_event, change_ticket_type
 from application.gate import transfer_ticket
 from application.orders import Wish, cancel_order
 from application.store import answers, group_commit, log
-from application.store.group_commit import BATCHES, MISSED, Outcome
+from application.store.group_commit import BATCHES, MISSED
 from application.store.log import Head
 from application.store.mapper import Undecodable
-from application.store.work import Answer, Work
+from application.store.work import Answer, Outcome, Work
 from domain.customer import Customer, Profile
 from domain.errors import AlreadyExists, EventCancelled, Forbidden, SoldOut, TransferRefused
 from domain.event import Event
