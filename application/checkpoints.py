@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from msgspec.structs import asdict, replace
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from application import keys
 from application.merkle import Frontier, leaf
 from application.store import log
 from application.store.chain import Chain, LogAltered, Row, gone, scan
-from application.store.database import is_postgres, snapshot, writing
+from application.store.database import snapshot, writing
 from application.store.log import Head
 from application.store.tables import checkpoints as table
 from application.store.tree import StoredTree, keep_nodes
+from application.store.writes import insert_missing
 from domain.errors import NotFound
 
 LONGEST_STRETCH = 1_000_000
@@ -260,8 +260,7 @@ def _signed(private_key: str, walk: _Walk) -> Checkpoint:
 
 
 def _keep(connection: Connection, checkpoint: Checkpoint) -> None:
-    insert = postgresql.insert if is_postgres(connection) else sqlite.insert
-    connection.execute(insert(table).on_conflict_do_nothing(), asdict(checkpoint))
+    insert_missing(connection, table, [asdict(checkpoint)])
 
 
 _NEWEST_FIRST = select(*(table.c[name] for name in Checkpoint.__struct_fields__)).order_by(

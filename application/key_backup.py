@@ -10,13 +10,12 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from application.store import log
-from application.store.database import is_postgres, snapshot, vault_of, writing
+from application.store.database import snapshot, vault_of, writing
 from application.store.tables import customer_keys, events
 from application.store.vault import Vault, WrongMasterKey
-from application.store.writes import writes_to
+from application.store.writes import insert_missing, writes_to
 from domain.customer import Customer
 
 FORMAT = "turnstile keys 1"
@@ -130,16 +129,12 @@ def _erased(connection: Connection, customer_ids: Sequence[UUID]) -> set[UUID]:
 
 def _add(connection: Connection, keys: Sequence[tuple[UUID, bytes]]) -> int:
     """How many of them were not there."""
-    if not keys:
-        return 0
-    insert = postgresql.insert if is_postgres(connection) else sqlite.insert
     rows = [{"customer_id": customer_id, "wrapped_key": wrapped} for customer_id, wrapped in keys]
-    statement = insert(customer_keys).on_conflict_do_nothing()
     present = select(customer_keys.c.customer_id).where(
         customer_keys.c.customer_id.in_([customer_id for customer_id, _ in keys])
     )
     before = len(connection.execute(present).all())
-    connection.execute(statement, rows)
+    insert_missing(connection, customer_keys, rows)
     return len({customer_id for customer_id, _ in keys}) - before
 
 

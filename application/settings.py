@@ -111,10 +111,14 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Raises `ValueError` for a number that is none, and for a key that is none."""
         given: dict[str, Any] = {
-            name: read(name.upper(), environment)
-            for names, read in ((_NUMBERS, _whole_number), (_LIMITS, _rate))
-            for name in names
-            if environment.get(name.upper()) or (names is _LIMITS and name.upper() in environment)
+            name: _whole_number(name.upper(), environment)
+            for name in _NUMBERS
+            if environment.get(name.upper())
+        } | {
+            # An empty one is given, too: no limit.
+            name: _rate(name.upper(), environment)
+            for name in _LIMITS
+            if name.upper() in environment
         }
         return cls(
             database_url=environment.get("DATABASE_URL", cls.database_url),

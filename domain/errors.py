@@ -1,6 +1,7 @@
 """The rules of the box office, as errors: each is named after the rule it defends."""
 
 import re
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -22,6 +23,13 @@ class DomainError(Exception):
     def rule(cls) -> str:
         """The rule's name in kebab case, as it ends the `type` of a problem document."""
         return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+
+    @classmethod
+    def kinds(cls) -> Iterator[type["DomainError"]]:
+        """Every error below this one that has been imported by now."""
+        for child in cls.__subclasses__():
+            yield child
+            yield from child.kinds()
 
 
 class Invalid(DomainError):

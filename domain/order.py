@@ -154,7 +154,7 @@ class Order(Aggregate):
             sale=replace(self.sale, payment_method=method),
             reference=reference,
             quantities=self.quantities,
-            amounts=self._amounts(self.ticket_ids),
+            amounts=self._amounts(self.quantities),
             timestamp=now,
         )
         return None
@@ -215,12 +215,13 @@ class Order(Aggregate):
         if not chosen:
             return None
         ordered = [ticket_id for ticket_id in self.ticket_ids if ticket_id in chosen]
+        quantities = self._quantities(ordered)
         self._refunded(
             sale=self.sale,
             reason=reason,
             ticket_ids=ordered,
-            quantities=self._quantities(ordered),
-            amounts=self._amounts(ordered),
+            quantities=quantities,
+            amounts=self._amounts(quantities),
             whole=len(self.refunded_tickets) + len(ordered) == len(self.ticket_ids),
             timestamp=now,
         )
@@ -253,19 +254,15 @@ class Order(Aggregate):
         return self._quantities(self.ticket_ids)
 
     def _quantities(self, ticket_ids: Collection[UUID]) -> Quantities:
-        return self._tally(ticket_ids, {line.ticket_type_id: 1 for line in self.lines})
-
-    def _amounts(self, ticket_ids: Collection[UUID]) -> Amounts:
-        return self._tally(
-            ticket_ids, {line.ticket_type_id: line.unit_price for line in self.lines}
-        )
-
-    def _tally(self, ticket_ids: Collection[UUID], worth: dict[UUID, int]) -> dict[UUID, int]:
         wanted = set(ticket_ids)
         counts = {
             line.ticket_type_id: len(wanted.intersection(line.ticket_ids)) for line in self.lines
         }
-        return {kind: count * worth[kind] for kind, count in counts.items() if count}
+        return {kind: count for kind, count in counts.items() if count}
+
+    def _amounts(self, quantities: Quantities) -> Amounts:
+        prices = {line.ticket_type_id: line.unit_price for line in self.lines}
+        return {kind: count * prices[kind] for kind, count in quantities.items()}
 
     def _was_paid_by(self, method: str, reference: str, amount: int | None) -> bool:
         same = (method, reference) == (self.sale.payment_method, self.reference)

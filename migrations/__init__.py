@@ -1,5 +1,6 @@
 """The database's shape, step by step; `upgrade` brings any database to the latest."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -31,7 +32,16 @@ def upgrade(engine: Engine) -> None:
 
 def is_current(engine: Engine) -> bool:
     """Whether the database has every migration."""
-    script = ScriptDirectory.from_config(configuration())
+    return current(engine) == latest()
+
+
+def current(engine: Engine) -> str | None:
+    """The migration that the database is at; None before the first."""
     with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    return current == script.get_current_head()
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+@cache
+def latest() -> str | None:
+    """The last migration that this version of the program brings."""
+    return ScriptDirectory.from_config(configuration()).get_current_head()

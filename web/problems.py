@@ -141,7 +141,7 @@ def known_rules() -> dict[str, tuple[int | None, str]]:
     """Every rule that can end a problem's `type`, with its status and title."""
     named = {rule: (status, title) for status, (rule, title) in HTTP_RULES.items()}
     named |= {rule: (503, title) for rule, title in UNAVAILABLE_RULES.items()}
-    return named | {cls.rule(): (_status_of_class(cls), cls.title) for cls in _rules(DomainError)}
+    return named | {cls.rule(): (_status_of_class(cls), cls.title) for cls in DomainError.kinds()}
 
 
 def _request_id() -> str:
@@ -241,12 +241,6 @@ def _escaped(part: str) -> str:
 
 def _kebab(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def _rules(base: type[DomainError]) -> Iterator[type[DomainError]]:
-    for child in base.__subclasses__():
-        yield child
-        yield from _rules(child)
 
 
 def _status_of_class(cls: type[DomainError]) -> int | None:

@@ -1,19 +1,15 @@
 """What must be true before this process should be sent requests."""
 
 from collections.abc import Callable
-from functools import cache
 
 import redis
 import structlog
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
 from application.composition import Turnstile
 from application.store import log
-from application.store.tables import events, log_head
 from projections.engine.status import status
 
 REDIS_TIMEOUT = 1.0
@@ -55,10 +51,9 @@ def _outcome(name: str, look: Callable[[], str], silent: str = "error") -> Check
 
 
 def _migrated(engine: Engine) -> str:
-    with engine.connect() as connection:
-        at = MigrationContext.configure(connection).get_current_revision()
-    if at != _latest_migration():
-        raise _NotReady(f"At migration {at}, not {_latest_migration()}.")
+    at, latest = migrations.current(engine), migrations.latest()
+    if at != latest:
+        raise _NotReady(f"At migration {at}, not {latest}.")
     return f"At migration {at}."
 
 
@@ -71,12 +66,11 @@ def _lag(turnstile: Turnstile) -> str:
 def _replica_lag(turnstile: Turnstile) -> str:
     _migrated(turnstile.readers)
     with turnstile.readers.connect() as connection:
-        end = connection.execute(select(log_head.c.position, log_head.c.hash)).one()
+        end = log.current_head(connection)
     with turnstile.engine.connect() as connection:
         behind = log.read_head(connection) - end.position
-        link = select(events.c.hash).where(events.c.position == end.position)
         # The hash chain tells it from another box office, and from one that went its own way.
-        if end.position and connection.execute(link).scalar() != end.hash:
+        if end.position and log.hash_at(connection, end.position) != end.hash:
             raise _NotReady("Its log is not ours: it is no replica of the database.")
     return f"At position {end.position}, {behind} behind."
 
@@ -87,8 +81,3 @@ def _ping(url: str) -> str:
     ) as client:
         client.ping()
     return "It answers."
-
-
-@cache
-def _latest_migration() -> str | None:
-    return ScriptDirectory.from_config(migrations.configuration()).get_current_head()

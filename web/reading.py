@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -80,32 +80,30 @@ def _answering(
         def wrapper(**ids: Any) -> Response:
             engine, wanted = engine_of(), _wanted_position()
 
-            def ask() -> tuple[int, Any]:
-                answers: list[tuple[int, Any]] = []
+            def look() -> tuple[int, Any] | None:
+                with for_queries(engine).connect() as connection:
+                    position = position_of(connection, names)
+                    if wanted is not None and position < wanted:
+                        return None
+                    if not narrows:
+                        permit_query(connection, ids)
+                    return position, view(connection, **ids)
 
-                def answer() -> bool:
-                    with for_queries(engine).connect() as connection:
-                        position = position_of(connection, names)
-                        if wanted is not None and position < wanted:
-                            return False
-                        if not narrows:
-                            permit_query(connection, ids)
-                        answers.append((position, view(connection, **ids)))
-                        return True
-
-                _await(engine, names, answer, wanted)
-                return answers[0]
-
+            ask = partial(_await, engine, names, look, wanted)
             position, shown = _patiently(ask) if engine is not turnstile().engine else ask()
-            response = shown if isinstance(shown, Response) else json_response(shown)
-            response.headers["Turnstile-Position"] = str(position)
-            if isinstance(shown, dict) and "version" in shown:
-                response.headers["ETag"] = f'"{shown["version"]}"'
-            return response
+            return _respond(position, shown)
 
         return wrapper
 
     return decorator
+
+
+def _respond(position: int, shown: Any) -> Response:
+    response = shown if isinstance(shown, Response) else json_response(shown)
+    response.headers["Turnstile-Position"] = str(position)
+    if isinstance(shown, dict) and "version" in shown:
+        response.headers["ETag"] = f'"{shown["version"]}"'
+    return response
 
 
 def _wanted_position() -> int | None:
@@ -117,14 +115,14 @@ def _wanted_position() -> int | None:
     return int(given)
 
 
-def _await(
-    engine: Engine, names: list[str], answer: Callable[[], bool], wanted: int | None
-) -> None:
-    """Try to `answer`, at once and whenever something has moved, until it can be done."""
+def _await(engine: Engine, names: list[str], look: Callable[[], T | None], wanted: int | None) -> T:
+    """What `look` finds, at once or when something has moved; raises `NotCaughtUp`."""
     bell = signals.READ_MODELS if names else signals.LOG
     poll = POLL_SECONDS if engine is turnstile().engine else REPLAY_SECONDS
-    if not turnstile().signals.wait_until(bell, answer, WAIT_SECONDS, poll):
+    found = turnstile().signals.wait_for(bell, look, WAIT_SECONDS, poll)
+    if found is None:
         raise NotCaughtUp(f"Position {wanted} is not reached yet; ask again.")
+    return found
 
 
 @lru_cache(maxsize=64)

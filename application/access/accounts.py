@@ -161,23 +161,21 @@ def forget(connection: Connection, account_id: UUID) -> None:
     connection.execute(delete(accounts).where(accounts.c.id == account_id))
 
 
-def disable(connection: Connection, account_id: UUID, disabled: bool = True) -> Account:
-    """Let its owner in no more, or again; raises `NotFound`.
-
-    The keys that they have made are revoked, and stay so.
-    """
-    found = get(connection, account_id)
+def disable(connection: Connection, account_id: UUID) -> Account:
+    """Let its owner in no more; raises `NotFound`. The keys that they have made are revoked."""
+    account = _set_disabled(connection, account_id, True)
+    connection.execute(delete(sessions).where(sessions.c.account_id == account_id))
     connection.execute(
-        update(accounts).where(accounts.c.id == account_id).values(disabled=disabled)
+        update(api_keys)
+        .where(api_keys.c.created_by == account.identity().actor, api_keys.c.revoked_at.is_(None))
+        .values(revoked_at=datetime.now(UTC))
     )
-    if disabled:
-        connection.execute(delete(sessions).where(sessions.c.account_id == account_id))
-        connection.execute(
-            update(api_keys)
-            .where(api_keys.c.created_by == found.identity().actor, api_keys.c.revoked_at.is_(None))
-            .values(revoked_at=datetime.now(UTC))
-        )
-    return Account(**{**vars(found), "disabled": disabled})
+    return account
+
+
+def enable(connection: Connection, account_id: UUID) -> Account:
+    """Let its owner in again; raises `NotFound`. Keys that were revoked stay so."""
+    return _set_disabled(connection, account_id, False)
 
 
 def get(connection: Connection, account_id: UUID) -> Account:
@@ -198,6 +196,13 @@ def _require_customer(connection: Connection, customer_id: UUID | None) -> None:
     customer = None if customer_id is None else load_stream(connection, customer_id)
     if not isinstance(customer, Customer) or customer.erased:
         raise Invalid(f"There is no customer {customer_id}, or none any more.")
+
+
+def _set_disabled(connection: Connection, account_id: UUID, disabled: bool) -> Account:
+    account = replace(get(connection, account_id), disabled=disabled)
+    mine = accounts.c.id == account_id
+    connection.execute(update(accounts).where(mine).values(disabled=disabled))
+    return account
 
 
 def _row(access: Access, condition: ColumnElement[bool]) -> Any:

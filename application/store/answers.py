@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,6 @@ from application.store.sealing import Keys, is_personal, is_sealed
 from application.store.tables import idempotency
 from application.store.work import Answer, Key
 from application.store.writes import Writes
-from domain import errors
 from domain.errors import Conflict, DomainError
 
 SLICE = 500
@@ -30,7 +30,7 @@ class StoredAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         """The answer or the refusal, as it was given first."""
         if self.body is not None:
             return Answer(self.body, self.position, replayed=True)
-        refusal = _RULES.get(self.rule, Conflict)(self.detail)
+        refusal = _kind(self.rule)(self.detail)
         refusal.replayed = True
         return refusal
 
@@ -136,14 +136,11 @@ def _opened(connection: Connection, row: Any) -> StoredAnswer:
     return msgspec.json.decode(text, type=StoredAnswer)
 
 
-def _named_rules(base: type[DomainError]) -> dict[str, type[DomainError]]:
-    return {
-        name: cls
-        for child in base.__subclasses__()
-        for name, cls in {child.rule(): child, **_named_rules(child)}.items()
-    }
+@cache
+def _kind(rule: str) -> type[DomainError]:
+    """Looked up when it is asked for: by then all errors have been imported."""
+    return next((kind for kind in DomainError.kinds() if kind.rule() == rule), Conflict)
 
 
-_RULES = _named_rules(errors.DomainError)
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _KEPT = select(idempotency).where(idempotency.c.id.in_(_IDS))

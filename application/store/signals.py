@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import psycopg2
 import structlog
@@ -22,6 +23,8 @@ LOG = "turnstile_log"
 READ_MODELS = "turnstile_read_models"
 """The bells, named like their channels."""
 RECONNECT_SECONDS = 1.0
+
+T = TypeVar("T")
 
 logger = structlog.get_logger(__name__)
 
@@ -67,19 +70,20 @@ class Signals:
         """Ring `bell` in this process."""
         self.bells[bell].ring()
 
-    def wait_until(
-        self, bell: str, holds: Callable[[], bool], timeout: float, poll: float = 0.25
-    ) -> bool:
-        """Wait until `holds()`, looking again at each ring and every `poll` seconds."""
+    def wait_for(
+        self, bell: str, look: Callable[[], T | None], timeout: float, poll: float = 0.25
+    ) -> T | None:
+        """What `look` finds, tried again at each ring and every `poll` seconds; None in the end."""
         deadline = time.monotonic() + timeout
         while True:
             heard = self.bells[bell].heard()
-            if holds():
-                return True
+            found = look()
+            if found is not None:
+                return found
             self._listen(bell)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                return False
+                return None
             self.bells[bell].wait(heard, min(poll, remaining))
 
     def wait(self, bell: str, heard: int, timeout: float) -> None:

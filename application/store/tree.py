@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from application.merkle import TILE, Frontier, Node, leaf
 from application.store.chain import LogAltered
-from application.store.database import is_postgres
 from application.store.tables import events, tree_nodes
+from application.store.writes import insert_missing
 
 LEVELS = (32, 24, 16, 8, 0)
 WIDTH = 1 << TILE
@@ -68,7 +67,4 @@ class StoredTree:
 
 def keep_nodes(connection: Connection, nodes: Sequence[Node]) -> None:
     """Store complete subtrees; those that are stored already stay."""
-    insert = postgresql.insert if is_postgres(connection) else sqlite.insert
-    rows = [{"level": level, "place": place, "hash": digest} for level, place, digest in nodes]
-    if rows:
-        connection.execute(insert(tree_nodes).on_conflict_do_nothing(), rows)
+    insert_missing(connection, tree_nodes, [node._asdict() for node in nodes])

@@ -102,6 +102,13 @@ def writes_to(connection: Connection) -> Iterator[Writes]:
     writes.send()
 
 
+def insert_missing(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert, at once, those rows whose keys are not there; the others stay as they are."""
+    dialect = postgresql if is_postgres(connection) else sqlite
+    if rows:
+        connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
 @lru_cache(maxsize=512)
 def unnested(columns: tuple[Column[Any], ...]) -> str:
     """SQL for rows made of arrays, one for each of these columns, with `%s` for each."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, cast, func, literal_column, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from application.store.database import is_postgres
+from application.store.writes import insert_missing
 from projections.engine.tables import leases
 
 SECONDS = 10
@@ -18,9 +18,8 @@ SECONDS = 10
 
 def offer(connection: Connection, names: Iterable[str]) -> None:
     """Make leases that do not exist yet, held by nobody."""
-    insert = postgresql.insert if is_postgres(connection) else sqlite.insert
     rows = [{"name": name, "holder": "", "runs_until": 0} for name in names]
-    connection.execute(insert(leases).on_conflict_do_nothing(), rows)
+    insert_missing(connection, leases, rows)
 
 
 def take(connection: Connection, names: Sequence[str], holder: str) -> set[str]:

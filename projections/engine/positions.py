@@ -5,11 +5,9 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from application.store.database import is_postgres
 from application.store.tables import tracking
-from application.store.writes import Writes
+from application.store.writes import Writes, insert_missing
 
 
 class Standing(NamedTuple):
@@ -22,9 +20,8 @@ class Standing(NamedTuple):
 
 def ensure_tracked(connection: Connection, names: Iterable[str]) -> None:
     """Start at position 0 what has no position yet."""
-    insert = postgresql.insert if is_postgres(connection) else sqlite.insert
     rows = [{"name": name, "position": 0, "moved_at": datetime.now(UTC)} for name in names]
-    connection.execute(insert(tracking).on_conflict_do_nothing(), rows)
+    insert_missing(connection, tracking, rows)
 
 
 def positions(connection: Connection, names: Sequence[str]) -> dict[str, int]:

@@ -8,8 +8,9 @@ from projections.engine.positions import positions
 def wait_for(turnstile: Turnstile, name: str, position: int, timeout: float) -> bool:
     """Whether the read model has reached `position` within `timeout` seconds."""
 
-    def reached() -> bool:
+    def reached() -> int | None:
         with turnstile.engine.connect() as connection:
-            return positions(connection, [name]).get(name, 0) >= position
+            at = positions(connection, [name]).get(name, 0)
+        return at if at >= position else None
 
-    return turnstile.signals.wait_until(READ_MODELS, reached, timeout)
+    return turnstile.signals.wait_for(READ_MODELS, reached, timeout) is not None

@@ -194,7 +194,7 @@ def disable_account(body: dict[str, Any], account_id: UUID) -> Change:
 @blueprint.answers(200, AccountInfo)
 def enable_account(body: dict[str, Any], account_id: UUID) -> Change:
     """Let somebody in again"""
-    return lambda connection: _shown(accounts.disable(connection, account_id, False))
+    return lambda connection: _shown(accounts.enable(connection, account_id))
 
 
 @blueprint.plain("/accounts/<uuid:account_id>", "DELETE", 403, 404, 503)
