@@ -22,7 +22,6 @@ from sqlalchemy import Connection, create_engine, select, text, update
 
 import migrations
 from application.importing import Importer
-from application.sample_festival import SOURCE, sample_festival
 from application.store import log
 from application.store.database import open_engine, writing
 from application.store.log import Entry, NewEntry
@@ -34,6 +33,7 @@ from application.store.writes import writes_to
 from benchmarks.servers import box_office, fresh_database
 from domain.ids import ticket_id_in
 from projections.engine.projector import Projector
+from web.cli.sample_festival import SOURCE, sample_festival
 
 DAY = timedelta(days=1)
 TOKENS = re.compile(

@@ -14,7 +14,6 @@ from sqlalchemy import func, select
 from application.composition import Turnstile, compose
 from application.history import history
 from application.importing import Importer, Line, Names, Refusal, Summary
-from application.sample_festival import SOURCE, sample_festival
 from application.settings import Settings
 from application.store import log
 from application.store.log import Head
@@ -22,6 +21,7 @@ from domain.errors import NotFound
 from projections.engine.projector import Projector
 from projections.open_holds import OPEN_HOLDS, open_holds
 from tests.domain.given import NOW
+from web.cli.sample_festival import SOURCE, sample_festival
 
 GUIDE = Path(__file__).parents[2] / "docs" / "import.md"
 Run = Callable[..., tuple[Summary, list[Refusal]]]

@@ -12,7 +12,7 @@ from application.key_backup import CannotImportKeys, export_keys, import_keys, r
 from application.presenting import show_customer
 from application.store.vault import Vault
 from application.store.work import Command, Context
-from web.console import aggregate_id_of, box_office, err
+from web.cli.console import aggregate_id_of, box_office, err, source
 from workers import retention
 
 OLD_KEY = "OLD_MASTER_KEY"
@@ -20,7 +20,7 @@ OLD_KEY = "OLD_MASTER_KEY"
 
 @click.command("erase-customer")
 @click.argument("reference", metavar="ID")
-@click.option("--source", help="ID is a reference of the system imported under this name.")
+@source
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase_customer_(reference: str, source: str | None, yes: bool) -> None:
     """Erase who a customer is, for ever: name, e-mail address and phone number.

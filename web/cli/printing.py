@@ -24,7 +24,7 @@ MOST_POSITIONS = 5
 SHORT_TIME = "%Y-%m-%d %H:%M:%S"
 
 
-def as_json(value: Any) -> str:
+def json_text(value: Any) -> str:
     """Indented JSON; ids and times in their usual text form."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
@@ -101,7 +101,7 @@ def timeline(
         _print_item(item, "dim" if after else "")
     if then is not None:
         out.print(f"\n[bold]As of version {then['version']}[/bold]")
-        out.print_json(as_json(then))
+        out.print_json(json_text(then))
 
 
 def difference_table(kind: str, changed: dict[str, Any]) -> None:

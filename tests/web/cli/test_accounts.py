@@ -1,4 +1,4 @@
-"""The command line of those who say who may come in."""
+"""The commands of those who say who may come in."""
 
 from collections.abc import Callable
 from contextlib import closing

@@ -27,7 +27,6 @@ from application.access import accounts, api_keys, identity
 from application.composition import Turnstile, compose
 from application.importing import Importer, Names, Refusal
 from application.logs import configure_logs
-from application.sample_festival import FESTIVAL, ORGANIZER, SOURCE, STORY, sample_festival
 from application.settings import Settings
 from application.store import log
 from projections import event_summaries, gate_statistics, ticket_type_sales
@@ -35,6 +34,7 @@ from projections.engine.positions import positions
 from projections.engine.projector import Projector
 from projections.registry import READ_MODELS
 from web import serving
+from web.cli.sample_festival import FESTIVAL, ORGANIZER, SOURCE, STORY, sample_festival
 from workers.supervisor import run_threads, stopped_by_signals
 
 FOLDER = Path(".demo")
@@ -74,6 +74,9 @@ def demo(once: bool, port: int | None) -> None:
             parts = serving.embedded_parts(turnstile)
             run_threads({**parts, "demo": lambda stop: _host(turnstile, stop)}, stop)
             out.print(f"\nEnded. What happened stays in {FOLDER} until the next demo.")
+
+
+COMMANDS = (demo,)
 
 
 def _settings(port: int | None) -> Settings:

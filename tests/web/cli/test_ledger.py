@@ -1,61 +1,27 @@
-"""The command line of auditors: verify, sign, prove, check, and carry the log elsewhere."""
+"""The commands of auditors: verify, sign, prove and check."""
 
-import gzip
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from application import keys
 from application.composition import compose
 from application.settings import Settings
 from tests.application.store.tampering import alter, cut_off, tampering
-from tests.e2e.test_command_line import RECORD
-from web.cli import main
+from tests.web.cli.commands import RECORD, TICKET, Run, head, shell
 
-REPOSITORY = Path(__file__).parents[2]
 KEY = keys.new_key()
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
-TICKET = ("ticket", "t1", "--source", "shop")
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`run("verify")` is what `turnstile verify` comes to, where a small festival was imported."""
-    monkeypatch.setenv("DATABASE_URL", migrated_url)
+def run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Commands that have a key to sign with."""
     monkeypatch.setenv("CHECKPOINT_KEY", KEY.private)
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.chdir(tmp_path)
-    Path("record.jsonl").write_text("".join(json.dumps(line) + "\n" for line in RECORD))
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(main, list(arguments))
-
-    assert run("import", "record.jsonl", "--source", "shop").exit_code == 0
     return run
-
-
-def shell(url: str, *arguments: str, fed: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """The command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "web", *arguments],
-        input=fed,
-        capture_output=True,
-        check=False,
-        env={**os.environ, "DATABASE_URL": url, "PYTHONPATH": str(REPOSITORY)},
-    )
-
-
-def head(run: Run) -> int:
-    return int(json.loads(run("status", "--json").output)[0]["head"])
 
 
 def tamper(url: str, change: Callable[[Any], object]) -> None:
@@ -166,37 +132,3 @@ def test_prove_tells_of_what_it_leaves_out(run: Run) -> None:
     result = run("prove", *TICKET)
     assert len(json.loads(result.stdout)["events"]) == 3
     assert "1 later events are not in it" in result.stderr
-
-
-def test_a_log_is_carried_from_one_database_to_the_other(
-    run: Run, migrated_url: str, sqlite_url: str, postgres_url: str, tmp_path: Path
-) -> None:
-    position = head(run)
-    assert run("export-log", "log.jsonl.gz").exit_code == 0
-    piped = shell(migrated_url, "export-log", "-")
-    assert gzip.decompress(Path("log.jsonl.gz").read_bytes()) == piped.stdout
-    assert piped.stdout.count(b"\n") == position + 1
-    elsewhere = f"sqlite:///{tmp_path / 'restored.db'}"
-    for url in (postgres_url, elsewhere):
-        restored = shell(url, "import-log", "-", fed=piped.stdout)
-        assert restored.returncode == 0, restored.stderr
-        assert f"{position} events" in restored.stderr.decode()
-        assert shell(url, "verify").returncode == 0
-        assert shell(url, "export-log", "-").stdout == piped.stdout
-    assert shell(elsewhere, "rebuild", "tickets").returncode == 0
-    told = shell(elsewhere, "history", *TICKET, "--json").stdout.decode()
-    assert told == run("history", *TICKET, "--json").stdout
-
-
-def test_an_import_names_the_line_that_does_not_fit(run: Run, postgres_url: str) -> None:
-    run("export-log", "log.jsonl")
-    lines = Path("log.jsonl").read_bytes().splitlines(keepends=True)
-    lines[3] = lines[3].replace(b"import:shop", b"import:eve")
-    result = shell(postgres_url, "import-log", "-", fed=b"".join(lines))
-    assert result.returncode == 1
-    assert b"Line 4, position 3: what is recorded here" in result.stderr
-
-
-def test_a_file_that_is_not_there_is_said_so(run: Run) -> None:
-    assert "No such file" in run("import-log", "nothing.jsonl").stderr
-    assert run("export-log", "no/such/folder/log.jsonl").exit_code == 1

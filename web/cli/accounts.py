@@ -12,8 +12,8 @@ from sqlalchemy import select
 from application.access import accounts, api_keys
 from application.access.identity import ADMIN, ATTENDEE, AUDITOR, GATE, ORGANIZER, SCOPES, SERVICE
 from application.access.tables import api_keys as keys_table
-from web import printing
-from web.console import box_office, err
+from web.cli import printing
+from web.cli.console import box_office, err
 
 COMMAND_LINE = "command line"
 

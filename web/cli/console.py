@@ -1,7 +1,9 @@
-"""What the commands have in common: the box office they work on, ids, and progress."""
+"""What the commands have in common: options, a box office to work on, and what they show."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 from uuid import UUID
 
 import click
@@ -11,19 +13,48 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
+from application import jobs
+from application.backup import CannotImport
+from application.checkpoints import Unsigned
 from application.composition import Turnstile, compose
 from application.importing import Names
 from application.logs import configure_logs
+from application.proofs import NotProven
 from application.runtime import collect_rarely
 from application.settings import Settings
+from application.store.chain import LogAltered
 from application.store.group_commit import StoreUnavailable
 from application.store.mapper import Undecodable
 from application.store.sealing import SealBroken, require_master_key
 from application.store.vault import WrongMasterKey
 from domain.errors import DomainError
+from web.cli import printing
+
+FOLLOW_SECONDS = 0.2
 
 err = Console(stderr=True)
 logger = structlog.get_logger(__name__)
+
+Found = TypeVar("Found")
+AnyCommand = Callable[..., None]
+
+source = click.option("--source", help="ID is a reference of the system imported under this name.")
+on_workers = click.option(
+    "--on-workers", is_flag=True, help="Let 'turnstile work' do it, and follow it."
+)
+
+
+def as_json(says: str = "Print JSON.") -> Callable[[AnyCommand], AnyCommand]:
+    """The option `--json` of a command, which is to `show` what it found."""
+    return click.option("--json", "as_json", is_flag=True, help=says)
+
+
+def show(found: Found, as_json: bool, in_words: Callable[[Found], object]) -> None:
+    """Print what was found as JSON, or let `in_words` print it."""
+    if as_json:
+        click.echo(printing.json_text(found))
+    else:
+        in_words(found)
 
 
 @contextmanager
@@ -67,6 +98,21 @@ def _prepare(turnstile: Turnstile, migrate: bool) -> None:
         )
 
 
+@contextmanager
+def explained() -> Iterator[None]:
+    """What does not fit ends the command with a plain message."""
+    try:
+        yield
+    except (LogAltered, Unsigned, NotProven, CannotImport, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def require_redis(turnstile: Turnstile) -> None:
+    """Without it no job reaches 'turnstile work'."""
+    if turnstile.settings.redis_url is None:
+        raise click.ClickException("Jobs come over Redis: set REDIS_URL.")
+
+
 def warn_of_development_secrets(settings: Settings) -> None:
     """Say once that whoever knows the source can read what is sealed and sign what is trusted."""
     if settings.development_secrets:
@@ -103,6 +149,26 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=err,
     )
+
+
+def follow(turnstile: Turnstile, wanted: dict[str, UUID]) -> None:
+    """Show how far jobs are until all have ended, and what came of each; ids by title."""
+    with progress_bar() as bar:
+        tasks = {title: bar.add_task(title, total=1) for title in wanted}
+        ended: dict[str, dict[str, Any]] = {}
+        while len(ended) < len(wanted):
+            time.sleep(FOLLOW_SECONDS)
+            with turnstile.engine.connect() as connection:
+                found = {title: jobs.job(connection, job_id) for title, job_id in wanted.items()}
+            for title, job in found.items():
+                assert job is not None, "It was just asked for."  # nosec B101 # a bug if not
+                bar.update(tasks[title], completed=job["done"], total=job["total"] or 1)
+                if job["finished_at"] is not None:
+                    ended[title] = job
+    for title, job in ended.items():
+        click.echo(f"{title}: {job['outcome']}")
+    if any(job["state"] == jobs.FAILED for job in ended.values()):
+        raise click.ClickException("Not every job succeeded.")
 
 
 def _uuid(text: str) -> UUID:

@@ -1,8 +1,6 @@
-"""The commands of auditors and of whoever keeps backups: nothing was altered, nothing is lost."""
+"""The commands that sign, verify and prove what was recorded."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +8,20 @@ import click
 import msgspec
 
 from application import keys, proofs
-from application.backup import CannotImport, export_log, import_log, opened
-from application.checkpoints import Checkpoint, Unsigned, listing, take_checkpoint, verify
+from application.checkpoints import Checkpoint, Verified, listing, take_checkpoint, verify
 from application.history import KINDS, recorded
-from application.proofs import NotProven
 from application.store import log
-from application.store.chain import LogAltered
-from web import printing
-from web.console import aggregate_id_of, box_office, err, progress
+from web.cli import printing
+from web.cli.console import (
+    aggregate_id_of,
+    as_json,
+    box_office,
+    err,
+    explained,
+    progress,
+    show,
+    source,
+)
 
 LATEST = "latest"
 UNPINNED = (
@@ -67,10 +71,10 @@ def new_key(name: str) -> None:
 
 
 @click.command("checkpoint")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@as_json("Print it as JSON.")
 def checkpoint_(as_json: bool) -> None:
     """Verify what was recorded since the last checkpoint, and sign what the log is now."""
-    with _explained(), box_office(as_stored=True) as turnstile:
+    with explained(), box_office(as_stored=True) as turnstile:
         key = turnstile.settings.checkpoint_key
         if key is None:
             raise click.ClickException(
@@ -80,12 +84,12 @@ def checkpoint_(as_json: bool) -> None:
             taken = take_checkpoint(turnstile.engine, key, advance)
     if taken is None:
         raise click.ClickException("The log is empty.")
-    click.echo(printing.as_json(taken) if as_json else printing.checkpoint(taken))
+    show(taken, as_json, lambda taken: click.echo(printing.checkpoint(taken)))
 
 
 @click.command("checkpoints")
 @click.option("--limit", type=click.IntRange(1), help="Only so many.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for 'verify --checkpoints'.")
+@as_json("Print JSON, for 'verify --checkpoints'.")
 def checkpoints_(limit: int | None, as_json: bool) -> None:
     """Show the checkpoints, the newest first.
 
@@ -93,10 +97,7 @@ def checkpoints_(limit: int | None, as_json: bool) -> None:
     """
     with box_office(as_stored=True) as turnstile, turnstile.engine.connect() as connection:
         stored = listing(connection, limit)
-    if as_json:
-        click.echo(printing.as_json(stored))
-    else:
-        printing.checkpoints_table(stored)
+    show(stored, as_json, printing.checkpoints_table)
 
 
 @click.command("verify")
@@ -113,14 +114,14 @@ def checkpoints_(limit: int | None, as_json: bool) -> None:
     help="Checkpoints that were kept elsewhere, as 'checkpoints --json' prints them.",
 )
 @_public_key
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@as_json()
 def verify_(since: str | None, file: Path | None, trusted: tuple[str, ...], as_json: bool) -> None:
     """Follow the whole log and name the first position that is not what was recorded.
 
     The log has to agree with every checkpoint. They have to be signed by one of the keys
     given, else by that of CHECKPOINT_KEY, else by whichever key they name.
     """
-    with _explained(), box_office(as_stored=True) as turnstile:
+    with explained(), box_office(as_stored=True) as turnstile:
         own = turnstile.settings.checkpoint_public_key
         trusted = trusted or ((own,) if own else ())
         known = _read_checkpoints(file) if file else []
@@ -134,9 +135,14 @@ def verify_(since: str | None, file: Path | None, trusted: tuple[str, ...], as_j
                 progress=advance,
             )
         seconds = time.monotonic() - began
-    if as_json:
-        click.echo(printing.as_json({"verified": done, "seconds": round(seconds, 3)}))
-        return
+    show(
+        {"verified": done, "seconds": round(seconds, 3)},
+        as_json,
+        lambda found: _print_verified(done, seconds, trusted),
+    )
+
+
+def _print_verified(done: Verified, seconds: float, trusted: tuple[str, ...]) -> None:
     click.echo(printing.verified(done, seconds))
     if done.checkpoints and not trusted:
         click.echo(UNPINNED)
@@ -145,7 +151,7 @@ def verify_(since: str | None, file: Path | None, trusted: tuple[str, ...], as_j
 @click.command("prove")
 @click.argument("kind", type=click.Choice(sorted(KINDS)))
 @click.argument("reference", metavar="ID")
-@click.option("--source", help="ID is a reference of the system imported under this name.")
+@source
 @click.option("-o", "--output", type=click.File("w", atomic=True), default="-", help="A file.")
 def prove_(kind: str, reference: str, source: str | None, output: Any) -> None:
     """Export the history of an event, order, ticket or customer with a proof of it.
@@ -154,11 +160,11 @@ def prove_(kind: str, reference: str, source: str | None, output: Any) -> None:
     not in it, only their hashes.
     """
     aggregate_id = aggregate_id_of(kind, reference, source)
-    with _explained(), box_office() as turnstile, turnstile.engine.connect() as connection:
+    with explained(), box_office() as turnstile, turnstile.engine.connect() as connection:
         own = turnstile.settings.checkpoint_public_key
         proof = proofs.prove(connection, kind, aggregate_id, public_key=own)
         later = log.read_stream(connection, aggregate_id, after=len(proof.events))
-    output.write(printing.as_json(proof) + "\n")
+    output.write(printing.json_text(proof) + "\n")
     if later:
         err.print(
             f"{len(later):,} later events are not in it, which no checkpoint covers yet.",
@@ -169,56 +175,31 @@ def prove_(kind: str, reference: str, source: str | None, output: Any) -> None:
 @click.command("check-proof")
 @click.argument("file", type=click.File("rb"))
 @_public_key
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@as_json()
 def check_proof(file: Any, trusted: tuple[str, ...], as_json: bool) -> None:
     """Check a proof, without any database, and show what it proves.
 
     These events were recorded, as they stand here, before the checkpoint was signed, and none
     before the last of them is left out. Later ones may have been withheld.
     """
-    with _explained():
+    with explained():
         proof = proofs.read_proof(file.read())
         history = [recorded(entry) for entry in proofs.check(proof, trusted)]
-    if as_json:
-        shown = {"kind": proof.kind, "id": proof.id, "checkpoint": proof.checkpoint}
-        click.echo(printing.as_json({**shown, "history": history}))
-        return
+    shown = {"kind": proof.kind, "id": proof.id, "checkpoint": proof.checkpoint}
+    show(
+        {**shown, "history": history},
+        as_json,
+        lambda found: _print_proven(proof, history, trusted),
+    )
+
+
+def _print_proven(
+    proof: proofs.Proof, history: list[dict[str, Any]], trusted: tuple[str, ...]
+) -> None:
     printing.timeline(proof.kind, proof.id, history, None, None)
     click.echo(printing.proven(proof))
     if not trusted:
         click.echo(UNPINNED)
-
-
-@click.command("export-log")
-@click.argument("file")
-def export_log_(file: str) -> None:
-    """Write the whole log to FILE: JSON Lines, gzipped if its name ends in .gz; - for stdout."""
-    with (
-        _explained(),
-        box_office(as_stored=True) as turnstile,
-        opened(file, "wb") as output,
-        progress("Exporting the log", 1) as advance,
-    ):
-        head = export_log(turnstile.engine, output.write, advance)
-    err.print(f"{head.position:,} events, up to the hash {head.hash.hex()}.", highlight=False)
-
-
-@click.command("import-log")
-@click.argument("file")
-def import_log_(file: str) -> None:
-    """Restore a log that 'export-log' wrote to FILE (- for stdin), verifying each event.
-
-    The log here has to be empty, or to be the beginning of that in the file: running it again
-    goes on where it stopped. The projector then makes the read models, as ever.
-    """
-    with (
-        _explained(),
-        box_office(migrate=True, as_stored=True) as turnstile,
-        opened(file, "rb") as lines,
-        progress("Importing the log", 1) as advance,
-    ):
-        head = import_log(turnstile, lines, advance)
-    err.print(f"{head.position:,} events, up to the hash {head.hash.hex()}.", highlight=False)
 
 
 COMMANDS = (
@@ -228,18 +209,7 @@ COMMANDS = (
     verify_,
     prove_,
     check_proof,
-    export_log_,
-    import_log_,
 )
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """What does not fit ends the command with a plain message."""
-    try:
-        yield
-    except (LogAltered, Unsigned, NotProven, CannotImport, OSError) as error:
-        raise click.ClickException(str(error)) from None
 
 
 def _position(turnstile: Any, since: str | None) -> int | None:

@@ -1,37 +1,14 @@
-"""The command line of personal data: secrets, erasing, retention, and keys carried elsewhere."""
+"""The commands about personal data: erasing, retention, and keys carried elsewhere."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from application import keys
-from application.settings import Settings
-from tests.e2e.test_command_line import RECORD
 from tests.services import SECRETS
-from web.cli import main
-from web.console import warn_of_development_secrets
+from tests.web.cli.commands import Run, command
 
 ADA = ("customer", "ada", "--source", "shop")
-POSTGRES = "postgresql://nobody@127.0.0.1:1/none"
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`run("retention")` is what `turnstile retention` comes to, where a record was imported."""
-    monkeypatch.setenv("DATABASE_URL", migrated_url)
-    monkeypatch.chdir(tmp_path)
-    Path("record.jsonl").write_text("".join(json.dumps(line) + "\n" for line in RECORD))
-    assert command("import", "record.jsonl", "--source", "shop").exit_code == 0
-    return command
-
-
-def command(*arguments: str, fed: str | None = None) -> Result:
-    return CliRunner().invoke(main, list(arguments), input=fed)
 
 
 def email(kind: str = "customer", reference: str = "ada") -> str:
@@ -118,76 +95,3 @@ def test_retention_says_how_many_it_would_erase(run: Run, monkeypatch: pytest.Mo
     run("rebuild", "customers", "orders", "tickets", "gate_lists", "catalogue")
     for _ in range(2):
         assert run("retention", "--dry-run").stdout.startswith("2 customers would be erased")
-
-
-def test_who_takes_the_log_as_it_is_stored_needs_no_secret(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in SECRETS:
-        monkeypatch.delenv(name)
-    for part in (
-        ("migrate",),
-        ("verify",),
-        ("checkpoints",),
-        ("export-log", "log.jsonl"),
-        ("import-log", "log.jsonl"),
-        ("export-keys", "keys.jsonl"),
-        ("status",),
-        ("parked",),
-        ("compared",),
-    ):
-        assert run(*part).exit_code == 0
-
-
-@pytest.mark.parametrize("name", ["MASTER_KEY", "SECRET_KEY"])
-def test_production_refuses_to_start_on_a_secret_that_everybody_knows(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", POSTGRES)
-    monkeypatch.delenv(name)
-    for part in ("up", "serve", "project", "react", "work", "retention"):
-        refused = command(part)
-        assert refused.exit_code == 1
-        assert f"set {name}; 'turnstile new-key {name}' makes one." in refused.stderr
-    made = command("new-key", name).stdout.strip().partition("=")
-    assert made[0] == name
-    monkeypatch.setenv(name, made[2])
-    assert "does not answer" in command("project").stderr
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("MASTER_KEY", "ab" * 31), ("MASTER_KEY", "x" * 64), ("SECRET_KEY", "s" * 31)],
-)
-def test_a_malformed_secret_is_named_but_not_shown(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch, sqlite_url: str
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", sqlite_url)
-    monkeypatch.setenv(name, value)
-    refused = command("status")
-    assert refused.exit_code == 1
-    assert name in refused.stderr
-    assert f"'turnstile new-key {name}' makes one" in refused.stderr
-    assert value not in refused.output
-
-
-def test_settings_show_no_secret() -> None:
-    settings = Settings(checkpoint_key=keys.new_key().private)
-    shown = repr(settings)
-    for secret in (settings.secret_key, settings.master_key, str(settings.checkpoint_key)):
-        assert secret not in shown
-
-
-def test_a_box_office_for_development_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    warn_of_development_secrets(Settings())
-    assert capsys.readouterr().out + caplog.text == ""
-    monkeypatch.delenv("MASTER_KEY")
-    warn_of_development_secrets(Settings())
-    said = capsys.readouterr().out + caplog.text
-    assert "secrets.for_development_only" in said
-    assert "['MASTER_KEY']" in said
-    assert Settings().master_key not in said

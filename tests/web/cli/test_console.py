@@ -1,0 +1,92 @@
+"""What every command says of a box office that it cannot work on, or should not."""
+
+import pytest
+
+from application.settings import Settings
+from tests.services import SECRETS
+from tests.web.cli.commands import Run, command
+from web.cli.console import warn_of_development_secrets
+
+POSTGRES = "postgresql://nobody@127.0.0.1:1/none"
+
+
+def test_a_database_that_is_not_migrated_is_said_so(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    result = command("status")
+    assert "run 'turnstile migrate' first" in result.output
+
+
+def test_a_database_that_does_not_answer_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    result = command("status")
+    assert result.exit_code == 1
+    assert "The database does not answer" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_who_takes_the_log_as_it_is_stored_needs_no_secret(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SECRETS:
+        monkeypatch.delenv(name)
+    for part in (
+        ("migrate",),
+        ("verify",),
+        ("checkpoints",),
+        ("export-log", "log.jsonl"),
+        ("import-log", "log.jsonl"),
+        ("export-keys", "keys.jsonl"),
+        ("status",),
+        ("parked",),
+        ("compared",),
+    ):
+        assert run(*part).exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["MASTER_KEY", "SECRET_KEY"])
+def test_production_refuses_to_start_on_a_secret_that_everybody_knows(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", POSTGRES)
+    monkeypatch.delenv(name)
+    for part in ("up", "serve", "project", "react", "work", "retention"):
+        refused = command(part)
+        assert refused.exit_code == 1
+        assert f"set {name}; 'turnstile new-key {name}' makes one." in refused.stderr
+    made = command("new-key", name).stdout.strip().partition("=")
+    assert made[0] == name
+    monkeypatch.setenv(name, made[2])
+    assert "does not answer" in command("project").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MASTER_KEY", "ab" * 31), ("MASTER_KEY", "x" * 64), ("SECRET_KEY", "s" * 31)],
+)
+def test_a_malformed_secret_is_named_but_not_shown(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, sqlite_url: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    monkeypatch.setenv(name, value)
+    refused = command("status")
+    assert refused.exit_code == 1
+    assert name in refused.stderr
+    assert f"'turnstile new-key {name}' makes one" in refused.stderr
+    assert value not in refused.output
+
+
+def test_a_box_office_for_development_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    warn_of_development_secrets(Settings())
+    assert capsys.readouterr().out + caplog.text == ""
+    monkeypatch.delenv("MASTER_KEY")
+    warn_of_development_secrets(Settings())
+    said = capsys.readouterr().out + caplog.text
+    assert "secrets.for_development_only" in said
+    assert "['MASTER_KEY']" in said
+    assert Settings().master_key not in said
