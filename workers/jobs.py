@@ -41,13 +41,13 @@ from projections.engine.read_model import ReadModel
 from projections.engine.rebuild import (
     Outcomes,
     Progress,
-    RebuildRuns,
     Rebuilt,
     compare_together,
     largest_first,
     rebuild_together,
 )
 from projections.engine.retrying import retry
+from projections.engine.shadow import RebuildRuns
 from projections.registry import read_model, related
 
 QUEUE = "turnstile"

@@ -9,7 +9,7 @@ from application.store import log
 from application.store.tables import events, tracking
 from projections.engine import leases
 from projections.engine.parking import NONE, parked_counts
-from projections.engine.rebuild import SUFFIX
+from projections.engine.shadow import SUFFIX
 from projections.registry import READ_MODELS
 
 

@@ -23,7 +23,8 @@ from domain.aggregate import Fact
 from domain.event import Event
 from domain.order import Order
 from projections.engine.read_model import ReadModel
-from projections.engine.rebuild import RebuildRuns, rebuild
+from projections.engine.rebuild import rebuild
+from projections.engine.shadow import RebuildRuns
 from projections.engine.tables import parked
 from projections.registry import READ_MODELS
 from tests.crash.load import OUTCOMES, Answered

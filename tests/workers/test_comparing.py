@@ -31,6 +31,7 @@ from projections.engine.parking import parked_counts
 from projections.engine.positions import positions
 from projections.engine.projector import Projector
 from projections.engine.rebuild import compare, rebuild
+from projections.engine.shadow import SUFFIX
 from tests.workers.festival import box_office, let_leases_run_out, rows_of
 from tests.workers.processes import eventually
 from tests.workers.processes import turnstile as process
@@ -87,7 +88,7 @@ def spoil(turnstile: Turnstile, tally: Tally, altered: UUID, deleted: UUID) -> U
 def leftovers(turnstile: Turnstile, tally: Tally) -> list[str]:
     """What is there of shadows and of tables that were swapped out."""
     tables = inspect(turnstile.engine).get_table_names()
-    shadow = tally.model.name + engine.SUFFIX
+    shadow = tally.model.name + SUFFIX
     with turnstile.engine.connect() as connection:
         tracked = positions(connection, [shadow])
     return [name for name in tables if "__" in name] + list(tracked)
@@ -268,8 +269,8 @@ def test_what_moved_before_the_snapshot_is_taken_first(
             change(turnstile, ids[0])
             live.catch_up()
 
-    original = engine._level
-    monkeypatch.setattr(engine, "_level", overtaken)
+    original = engine._Build._level
+    monkeypatch.setattr(engine._Build, "_level", overtaken)
     found = rebuild(turnstile, tally.model).comparison
     assert len(attempts) == 3
     assert (found.outcome, found.position) == (EQUAL, attempts[-1])
@@ -281,14 +282,14 @@ def test_a_comparison_that_never_finds_both_at_one_position_is_given_up(
     ids = filled(turnstile, tally)
     live = Projector(turnstile, [tally.model])
     monkeypatch.setattr(engine, "LEVEL_SECONDS", 0.2)
-    original = engine._level
+    original = engine._Build._level
 
     def overtaken(*arguments: Any) -> None:
         original(*arguments)
         change(turnstile, ids[0])
         live.catch_up()
 
-    monkeypatch.setattr(engine, "_level", overtaken)
+    monkeypatch.setattr(engine._Build, "_level", overtaken)
     with pytest.raises(engine.RebuildFailed, match="moved on at every attempt"):
         rebuild(turnstile, tally.model)
     monkeypatch.undo()
@@ -298,16 +299,20 @@ def test_a_comparison_that_never_finds_both_at_one_position_is_given_up(
 # Interrupted
 
 
-@pytest.mark.parametrize("where", ["compare_table", "_swap"])
+@pytest.mark.parametrize(
+    ("owner", "where"),
+    [(engine, "compare_table"), (engine._Build, "_swap")],
+    ids=["comparing", "swapping"],
+)
 def test_whoever_dies_leaves_the_live_rows_to_the_next(
-    turnstile: Turnstile, tally: Tally, monkeypatch: pytest.MonkeyPatch, where: str
+    turnstile: Turnstile, tally: Tally, monkeypatch: pytest.MonkeyPatch, owner: Any, where: str
 ) -> None:
     altered, deleted, _ = filled(turnstile, tally)
     whole = tally.taken()
     spoil(turnstile, tally, altered, deleted)
     wrong = tally.taken()
     with monkeypatch.context() as patched:
-        patched.setattr(engine, where, die)
+        patched.setattr(owner, where, die)
         with pytest.raises(Killed):
             rebuild(turnstile, tally.model)
     assert tally.taken() == wrong

@@ -34,12 +34,12 @@ from projections.engine.read_model import ReadModel
 from projections.engine.reading import Reading
 from projections.engine.rebuild import (
     Progress,
-    RebuildRuns,
     Rebuilt,
     compare,
     rebuild,
     rebuild_together,
 )
+from projections.engine.shadow import SUFFIX, RebuildRuns
 from projections.engine.status import status
 from projections.event_summaries import EVENT_SUMMARIES
 from projections.gate_lists import GATE_LISTS
@@ -519,7 +519,7 @@ def forget_progress(turnstile: Turnstile) -> None:
     """So that the next worker's is not taken for the one before's."""
     with writing(turnstile.engine) as connection:
         tracking = log_tables.tracking
-        connection.execute(tracking.delete().where(tracking.c.name == ORDERS.name + engine.SUFFIX))
+        connection.execute(tracking.delete().where(tracking.c.name == ORDERS.name + SUFFIX))
 
 
 def test_a_job_runs_in_the_process_where_there_is_no_redis(festival: Turnstile) -> None:

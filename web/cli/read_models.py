@@ -10,8 +10,9 @@ from application.composition import Turnstile
 from projections.engine import comparing
 from projections.engine.parking import waiting_streams
 from projections.engine.read_model import ReadModel
-from projections.engine.rebuild import RebuildFailed, RebuildRuns, compare, rebuild
+from projections.engine.rebuild import RebuildFailed, compare, rebuild
 from projections.engine.retrying import retry
+from projections.engine.shadow import RebuildRuns
 from projections.engine.status import status
 from projections.registry import READ_MODELS
 from web.cli import printing
