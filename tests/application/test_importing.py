@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from sqlalchemy import func, select
 
 from application.composition import Turnstile, compose
 from application.history import history
-from application.importing import Importer, Line, Names, Refusal, Summary
+from application.import_lines import Names
+from application.importing import Importer, Refusal, Summary
 from application.settings import Settings
 from application.store import log
 from application.store.log import Head
@@ -356,14 +356,3 @@ def test_the_example_of_the_guide_is_imported_whole(run: Run):
 
     assert refused == []
     assert asdict(summary) == shown
-
-
-def test_the_guide_names_every_command_and_field():
-    guide = GUIDE.read_text()
-    rows = {row.split("|")[1]: row for row in guide.splitlines() if row.startswith("| `")}
-
-    for command in Line.__subclasses__():
-        name = command.__struct_config__.tag
-        (row,) = [row for names, row in rows.items() if f"`{name}`" in names]
-        for field in msgspec.structs.fields(command):
-            assert field.name == "at" or f"`{field.name}`" in row, (name, field.name)

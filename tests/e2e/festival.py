@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from application.importing import Names
+from application.import_lines import Names
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "emf2016"
 RECORD = FOLDER / "record.jsonl"

@@ -15,7 +15,8 @@ from sqlalchemy import MetaData, select
 from application.backup import export_log
 from application.checkpoints import verify
 from application.composition import Turnstile, compose
-from application.importing import Importer, Names
+from application.import_lines import Names
+from application.importing import Importer
 from application.settings import Settings
 from application.store.database import is_postgres, truncate_wal
 from application.store.snapshots import load_stream

@@ -17,7 +17,7 @@ from application import jobs
 from application.backup import CannotImport
 from application.checkpoints import Unsigned
 from application.composition import Turnstile, compose
-from application.importing import Names
+from application.import_lines import Names
 from application.logs import configure_logs
 from application.proofs import NotProven
 from application.runtime import collect_rarely

@@ -25,7 +25,8 @@ import migrations
 from application import keys
 from application.access import accounts, api_keys, identity
 from application.composition import Turnstile, compose
-from application.importing import Importer, Names, Refusal
+from application.import_lines import Names
+from application.importing import Importer, Refusal
 from application.logs import configure_logs
 from application.settings import Settings
 from application.store import log

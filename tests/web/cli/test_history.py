@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from application.composition import compose
-from application.importing import Names
+from application.import_lines import Names
 from application.settings import Settings
 from tests.later_version import from_a_later_version
 from tests.web.cli.commands import Run
