@@ -4,8 +4,6 @@ for name it.
 One variable of our own, since structlog's are walked through for every line and statement.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 import structlog
@@ -26,16 +24,6 @@ def end() -> None:
 def request_id() -> str:
     """The request that this thread works for; empty when there is none."""
     return _request_id.get()
-
-
-@contextmanager
-def working_for(request_id: str) -> Iterator[None]:
-    """Work for that request inside the block, and afterwards for whom it was before."""
-    token = _request_id.set(request_id)
-    try:
-        yield
-    finally:
-        _request_id.reset(token)
 
 
 def add_request_id(

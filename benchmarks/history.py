@@ -253,7 +253,7 @@ def _entries(original: _Original, words: list[str], days: int, at_most: int) -> 
 
 
 def _write(connection: Connection, head: log.Head, new: Iterator[NewEntry]) -> log.Head:
-    """What `log.append` does, but each event is recorded when it happened."""
+    """What `log.write` does, but each event is recorded when it happened."""
     position, chain = head
     rows: list[Row] = []
     with writes_to(connection) as writes:

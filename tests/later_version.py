@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from application.store import log, mapper
 from application.store.database import writing
 from domain.customer import Customer
+from tests import appending
 
 
 def from_a_later_version(engine: Engine, customer_id: UUID) -> list[int]:
@@ -22,7 +23,7 @@ def from_a_later_version(engine: Engine, customer_id: UUID) -> list[int]:
         later = first._replace(payload=first.payload.replace('{"v":1,', '{"v":2,'))
         second = first._replace(version=first.version + 1)
         head = log.lock_head(connection)
-        end = log.append(connection, head, [later, second], datetime.now(UTC))
+        end = appending.append(connection, head, [later, second], datetime.now(UTC))
     return [end.position - 1, end.position]
 
 

@@ -30,7 +30,7 @@ from application.store.sealing import (
     seal_entries,
 )
 from application.store.tables import events
-from application.store.writes import Writes, writes_to
+from application.store.writes import Writes
 
 GENESIS = bytes(32)
 OPENED_TOGETHER = 1_000
@@ -134,22 +134,15 @@ def read_head(connection: Connection) -> int:
     return position
 
 
-def append(
-    connection: Connection, head: Head, new: Sequence[NewEntry], recorded_at: datetime
-) -> Head:
-    """Append `new` behind the locked `head`; the first gets position `head.position + 1`.
-
-    Raises `sqlalchemy.exc.IntegrityError` when a stream has one of the versions already, and
-    `ValueError` for a time without a zone.
-    """
-    with writes_to(connection) as writes:
-        return write(writes, head, new, recorded_at, Keys(connection))
-
-
 def write(
     writes: Writes, head: Head, new: Sequence[NewEntry], recorded_at: datetime, keys: Keys
 ) -> Head:
-    """The same among other writes, with these keys of customers."""
+    """Append `new` behind the locked `head`, among other writes and sealed by these keys of
+    customers; the first gets position `head.position + 1`. The new head.
+
+    When the writes run, a version that a stream has already raises
+    `sqlalchemy.exc.IntegrityError`. Raises `ValueError` for a time without a zone.
+    """
     chain = head.hash
     recorded_at = _in_utc(recorded_at)
     rows = []

@@ -22,6 +22,7 @@ from domain.ids import uuid7
 from projections.engine import positions, projector
 from projections.engine.positions import Standing
 from projections.engine.projector import Projector
+from tests import appending
 from tests.application.store.desk import Desk, placing
 from tests.crash import checks
 from tests.crash.checks import Faults
@@ -216,7 +217,7 @@ def test_a_stream_with_a_gap_is_found(desk: Desk) -> None:
     now = datetime.now(UTC)
     with writing(desk.engine) as connection:
         new = [NewEntry(stream, version, "Order.Placed", "{}", "{}", now) for version in (1, 3)]
-        log.append(connection, log.lock_head(connection), new, now)
+        appending.append(connection, log.lock_head(connection), new, now)
     assert find(checks.streams_have_no_gap, desk) == [
         f"Stream {stream} has 2 events, but ends at version 3."
     ]

@@ -14,6 +14,7 @@ from application.store.database import writing
 from application.store.mapper import to_new_entry
 from domain.aggregate import Aggregate, Fact
 from projections.engine.projector import Projector
+from tests import appending
 
 
 class Given:
@@ -27,7 +28,7 @@ class Given:
         with writing(self.turnstile.engine) as connection:
             entries = [to_new_entry(fact, metadata) for fact in facts]
             if entries:
-                log.append(connection, log.lock_head(connection), entries, datetime.now(UTC))
+                appending.append(connection, log.lock_head(connection), entries, datetime.now(UTC))
         Projector(self.turnstile).catch_up()
 
     @contextmanager

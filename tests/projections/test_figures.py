@@ -20,6 +20,7 @@ from projections.event_summaries import low_capacity, upcoming
 from projections.figures import NAMES, figures, sources
 from projections.gate_statistics import totals_of
 from projections.ticket_type_sales import top
+from tests import appending
 from tests.domain.given import (
     ADULT,
     BORIS,
@@ -85,7 +86,7 @@ def record(given: Given, told: list[Told]) -> None:
     with writing(given.turnstile.engine) as connection:
         head = log.lock_head(connection)
         for fact, recorded_at in told:
-            head = log.append(connection, head, [to_new_entry(fact, "{}")], recorded_at)
+            head = appending.append(connection, head, [to_new_entry(fact, "{}")], recorded_at)
     Projector(given.turnstile).catch_up()
 
 
@@ -277,7 +278,7 @@ def test_figures_go_as_far_as_the_gate_lists_know(given):
     paid(event, 2)
     with writing(given.turnstile.engine) as connection:
         new = [to_new_entry(fact, "{}") for fact in collected(event)]
-        log.append(connection, log.lock_head(connection), new, NOW)
+        appending.append(connection, log.lock_head(connection), new, NOW)
     assert stand(given, event.id)["total_tickets_sold"] == 0
     Projector(given.turnstile).catch_up()
     assert stand(given, event.id)["total_tickets_sold"] == 2

@@ -1,6 +1,7 @@
 """A request is named in its log lines, in its SQL, and in the jobs that it asks for."""
 
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -90,8 +91,18 @@ def test_after_a_request_the_thread_works_for_nobody(office: BoxOffice):
     assert tracing.request_id() == ""
 
 
+@contextmanager
+def working_for(request_id: str) -> Iterator[None]:
+    """Work for that request inside the block, and afterwards for nobody."""
+    tracing.begin(request_id)
+    try:
+        yield
+    finally:
+        tracing.end()
+
+
 def test_another_id_given_to_a_line_stays():
-    with tracing.working_for("r-3"):
+    with working_for("r-3"):
         assert tracing.add_request_id(None, "", {"request_id": "r-4"}) == {"request_id": "r-4"}
         assert tracing.add_request_id(None, "", {}) == {"request_id": "r-3"}
     assert tracing.add_request_id(None, "", {}) == {}
@@ -110,7 +121,7 @@ def postgres(migrated_postgres_url: str) -> Iterator[Engine]:
 def shown_statement(engine: Engine, request_id: str) -> str:
     """A statement for that request, as PostgreSQL shows it to an operator."""
     mine = text("SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid() AND 1 = :one")
-    with engine.connect() as connection, tracing.working_for(request_id):
+    with engine.connect() as connection, working_for(request_id):
         return str(connection.execute(mine, {"one": 1}).scalar_one())
 
 

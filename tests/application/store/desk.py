@@ -20,6 +20,7 @@ from application.store.tables import events
 from application.store.work import Answer, Command, Context, Key, Outcome
 from domain.aggregate import Aggregate
 from domain.ids import uuid7
+from tests import appending
 from tests.domain.given import ADULT, ANNA, FESTIVAL, NOW
 
 
@@ -51,7 +52,7 @@ class Desk:
         facts = [fact for aggregate in aggregates for fact in aggregate.collect_events()]
         entries = [to_new_entry(fact, "{}") for fact in facts]  # type: ignore[arg-type]
         with writing(self.engine) as connection:
-            log.append(connection, log.lock_head(connection), entries, datetime.now(UTC))
+            appending.append(connection, log.lock_head(connection), entries, datetime.now(UTC))
 
     def stored(self, stream_id: UUID) -> Any:
         """The aggregate as the log has it, whatever anybody has cached."""

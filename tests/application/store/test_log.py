@@ -28,6 +28,7 @@ from application.store import log
 from application.store.database import is_postgres, normal_url, writing
 from application.store.log import GENESIS, Entry, Head, NewEntry, chained_hash
 from application.store.tables import events, metadata
+from tests import appending
 from tests.application.store.conftest import OpenEngine
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 123456, UTC)
@@ -51,7 +52,7 @@ def new(stream_id: UUID, version: int, **other: Any) -> NewEntry:
 
 def append(engine: Engine, *entries: NewEntry, recorded_at: datetime = LATER) -> Head:
     with writing(engine) as connection:
-        return log.append(connection, log.lock_head(connection), entries, recorded_at)
+        return appending.append(connection, log.lock_head(connection), entries, recorded_at)
 
 
 def read_all(engine: Engine) -> list[Entry]:
@@ -73,7 +74,7 @@ def test_an_empty_log_ends_at_position_0_with_the_genesis_hash(engine: Engine):
 def test_positions_have_no_gaps_and_follow_the_order_of_commits(engine: Engine):
     append(engine, new(STREAM, 1), new(OTHER_STREAM, 1))
     with engine.connect() as connection:
-        log.append(connection, log.lock_head(connection), [new(STREAM, 2)], LATER)
+        appending.append(connection, log.lock_head(connection), [new(STREAM, 2)], LATER)
         connection.rollback()
     head = append(engine, new(OTHER_STREAM, 2))
     assert [(entry.position, entry.stream_id, entry.version) for entry in read_all(engine)] == [

@@ -20,6 +20,7 @@ from domain.aggregate import Aggregate, Fact
 from domain.errors import Forbidden
 from domain.event import Event
 from domain.gate import Unmatched
+from tests import appending
 from tests.application.store.conftest import OpenDesk
 from tests.application.store.desk import Desk, command, placing
 from tests.application.store.test_group_commit import spoil
@@ -79,7 +80,7 @@ def fill(desk: Desk) -> None:
     while slice_of_facts := list(islice(facts, SLICE)):
         with writing(desk.engine) as connection:
             entries = [to_new_entry(fact, "{}") for fact in slice_of_facts]
-            log.append(connection, log.lock_head(connection), entries, datetime.now(UTC))
+            appending.append(connection, log.lock_head(connection), entries, datetime.now(UTC))
             for fact in slice_of_facts:
                 event = fact.mutate(event)
                 assert event is not None

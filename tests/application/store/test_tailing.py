@@ -21,6 +21,7 @@ from application.store.log import Entry, NewEntry
 from application.store.recorders import LogRecorder
 from application.store.signals import Signals
 from application.store.tables import events
+from tests import appending
 
 WRITERS = 8
 EVENTS = 20_000
@@ -177,7 +178,7 @@ def test_the_second_writer_gets_no_position_before_the_first_commits(engine: Eng
 def append_one(connection: Connection) -> Seen:
     head, stream_id = log.lock_head(connection), uuid4()
     entry = NewEntry(stream_id, 1, "Topic", "{}", "{}", NOW)
-    return Seen(log.append(connection, head, [entry], NOW).position, stream_id, 1)
+    return Seen(appending.append(connection, head, [entry], NOW).position, stream_id, 1)
 
 
 def append_alone(engine: Engine, taken: threading.Event) -> Seen:
