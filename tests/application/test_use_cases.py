@@ -236,7 +236,9 @@ def test_an_order_and_its_event_and_tickets_are_recorded_together(desk: Desk):
 def test_every_fact_knows_who_caused_it_and_when_it_happened(desk: Desk):
     desk.now = NOW - timedelta(days=1)
     desk.place(FIRST)
-    for fact in desk.facts(ORDER):
+    facts = desk.facts(ORDER)
+    assert facts
+    for fact in facts:
         assert fact.about == {"actor": "box office", "request_id": "r1"}
         assert fact.occurred_at == desk.now
         assert fact.recorded_at is not None

@@ -123,7 +123,9 @@ def test_the_manual_says_what_to_do_about_each_alert():
 def test_the_manual_names_metrics_that_are_told(told: Samples):
     manual = (REPOSITORY / "docs" / "operating.md").read_text()
     families = {re.sub(r"_(bucket|count|sum|created|total)$", "", name) for name in told}
-    for name in re.findall(r"`(turnstile_\w+)", manual):
+    named = re.findall(r"`(turnstile_\w+)", manual)
+    assert named
+    for name in named:
         assert name in told or name in families, name
 
 

@@ -152,6 +152,7 @@ def test_a_request_id_cannot_leave_its_comment(postgres: Engine, hostile: str):
 def test_what_a_request_does_to_the_database_is_named(
     office: BoxOffice, monkeypatch: pytest.MonkeyPatch
 ):
+    office.send("GET", "/api/v1/projections")  # opens the connections, which have their own say
     said: list[str] = []
     dialect = for_queries(office.turnstile.engine).dialect
     cursor_of = dialect.do_execute

@@ -1,9 +1,8 @@
 """Checkpoints on a schedule, as the reactor's process takes them."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from sqlalchemy import event
@@ -16,9 +15,10 @@ from application.composition import Turnstile
 from application.store import log
 from tests.application.store.tampering import alter, tampering
 from tests.workers.festival import box_office
-from tests.workers.processes import PATIENCE, eventually
+from tests.workers.processes import eventually
 from tests.workers.processes import turnstile as process
 from tests.workers.selling import Sale
+from tests.workers.threads import in_threads
 from workers import checkpoints
 
 KEY = keys.new_key()
@@ -38,18 +38,9 @@ def signing(turnstile: Turnstile, minutes: int = 0) -> Turnstile:
     return replace(turnstile, settings=settings)
 
 
-@contextmanager
-def running(*turnstiles: Turnstile) -> Iterator[None]:
-    stop = threading.Event()
-    threads = [threading.Thread(target=checkpoints.run, args=(one, stop)) for one in turnstiles]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(PATIENCE)
+def running(*turnstiles: Turnstile) -> AbstractContextManager[None]:
+    """The schedule of each, in a thread."""
+    return in_threads(*(partial(checkpoints.run, one) for one in turnstiles))
 
 
 def signed(turnstile: Turnstile) -> list[int]:

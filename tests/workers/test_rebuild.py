@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -59,6 +59,7 @@ from tests.workers.processes import PATIENCE, Running, eventually
 from tests.workers.processes import turnstile as process
 from tests.workers.selling import Sale
 from tests.workers.test_projector import projecting
+from tests.workers.threads import in_threads
 from workers.jobs import REBUILD, jobs_of, request_for, request_rebuilds
 
 WATCHED = (EVENT_SUMMARIES, CATALOGUE, ORDERS, TICKETS)
@@ -333,27 +334,14 @@ def test_rows_that_lag_jump_ahead_with_the_swap(festival: Turnstile) -> None:
     assert reached(festival) == head(festival)
 
 
-@contextmanager
-def repeating(act: Callable[[], object]) -> Iterator[None]:
-    """Another thread does it again and again; what goes wrong there fails the test."""
-    stop, failures = threading.Event(), list[Exception]()
+def repeating(act: Callable[[], object]) -> AbstractContextManager[None]:
+    """Another thread does it again and again."""
 
-    def run() -> None:
-        try:
-            while not stop.wait(0.005):
-                act()
-        except Exception as error:
-            failures.append(error)
+    def run(stop: threading.Event) -> None:
+        while not stop.wait(0.005):
+            act()
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(PATIENCE)
-    if failures:
-        raise failures[0]
+    return in_threads(run)
 
 
 @pytest.mark.xdist_group("postgres_festival")
@@ -498,21 +486,15 @@ def test_a_job_that_redis_still_has_is_not_sent_again(
     postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers.jobs, "LOOK_AFTER_SECONDS", 0.02)
-    stop = threading.Event()
     with box_office(postgres_url, redis_url) as turnstile, Redis.from_url(redis_url) as queues:
         request_for(turnstile, REBUILD, ORDERS.name)
-        looking = threading.Thread(target=jobs_of(turnstile).look_after, args=(stop,))
-        looking.start()
-        try:
+        with in_threads(jobs_of(turnstile).look_after):
             time.sleep(0.2)
             assert queues.hlen("dramatiq:turnstile.msgs") == 1
             queues.flushdb()
             eventually(lambda: queues.hlen("dramatiq:turnstile.msgs"))
             time.sleep(0.2)
             assert queues.hlen("dramatiq:turnstile.msgs") == 1
-        finally:
-            stop.set()
-            looking.join(PATIENCE)
 
 
 def forget_progress(turnstile: Turnstile) -> None:

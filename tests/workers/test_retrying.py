@@ -3,9 +3,9 @@
 import re
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,11 +24,12 @@ from projections.engine.projector import Projector
 from projections.engine.retrying import Retried, retry
 from projections.engine.tables import parked as parked_events
 from tests.workers.festival import box_office, rows_of
-from tests.workers.processes import PATIENCE, eventually
+from tests.workers.processes import eventually
 from tests.workers.processes import turnstile as process
 from tests.workers.tallies import Check, Tally, change, nothing_wrong, register
 from tests.workers.test_comparing import Killed, die
 from tests.workers.test_projector import at, head, parked, projecting, raises, writes_null
+from tests.workers.threads import in_threads
 
 MANY = 300
 
@@ -202,28 +203,14 @@ def test_several_retries_at_once_take_everything_once(database_url: str) -> None
         assert tally.taken() == healthy.taken() == {key: [1, 2, 3, 4, 5] for key in customers}
 
 
-@contextmanager
-def retrying_over_and_over(tally: Tally, *operators: Turnstile) -> Iterator[None]:
-    """Each operator in a thread; what goes wrong there fails the test."""
-    stop, failures = threading.Event(), list[Exception]()
+def retrying_over_and_over(tally: Tally, *operators: Turnstile) -> AbstractContextManager[None]:
+    """Each operator in a thread."""
 
-    def run(operator: Turnstile) -> None:
-        try:
-            while not stop.is_set():
-                retry(operator, tally.model)
-        except Exception as error:
-            failures.append(error)
+    def run(operator: Turnstile, stop: threading.Event) -> None:
+        while not stop.is_set():
+            retry(operator, tally.model)
 
-    threads = [threading.Thread(target=run, args=(operator,)) for operator in operators]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(PATIENCE)
-    assert not failures
+    return in_threads(*(partial(run, operator) for operator in operators))
 
 
 # Killed

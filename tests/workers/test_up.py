@@ -2,10 +2,10 @@
 
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import Any
 from urllib.error import HTTPError
 from uuid import UUID
@@ -22,11 +22,12 @@ from projections.open_holds import OPEN_HOLDS
 from tests.keys import service_key
 from tests.services import SECRETS
 from tests.workers.festival import box_office, reached
-from tests.workers.processes import PATIENCE, Client, Running, eventually, free_port
+from tests.workers.processes import Client, Running, eventually, free_port
 from tests.workers.processes import turnstile as process
 from tests.workers.selling import Sale
 from tests.workers.tallies import register
 from tests.workers.test_projector import projecting
+from tests.workers.threads import in_threads
 from workers import reactor
 from workers.jobs import REBUILD, request_for
 
@@ -225,19 +226,9 @@ def test_two_reactors_expire_each_hold_once(
         assert of_event.count("HoldReleased") == len(lapsed)
 
 
-@contextmanager
-def reacting(*turnstiles: Turnstile) -> Iterator[None]:
+def reacting(*turnstiles: Turnstile) -> AbstractContextManager[None]:
     """Live reactors, each in a thread."""
-    stop = threading.Event()
-    threads = [threading.Thread(target=reactor.run, args=(one, stop)) for one in turnstiles]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(PATIENCE)
+    return in_threads(*(partial(reactor.run, one) for one in turnstiles))
 
 
 def what_happened(turnstile: Turnstile, aggregate_id: UUID, kind: str = "order") -> list[str]:
