@@ -1,4 +1,4 @@
-"""Use cases of customers: register, change, erase, at their wish or after a time of nothing."""
+"""Use cases of customers: register, change, erase, on request or after inactivity."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -43,8 +43,8 @@ def erase_customer(work: Work, customer_id: UUID) -> Customer:
 def erase_idle_customer(work: Work, customer_id: UUID, seen: int) -> Customer:
     """Erase a customer who was idle as of the position `seen` and has been so since.
 
-    Raises `NoLongerIdle`, also when an event was changed: it may end later, and they have tickets;
-    and when so much has been recorded since that to look through it would keep others waiting.
+    Raises `NoLongerIdle`; also when an event was changed, which may end later now while they hold
+    a ticket for it, and when looking through what was recorded since would keep others waiting.
     """
     recorded = work.since(seen, MOST_LOOKED_THROUGH)
     if len(recorded) >= MOST_LOOKED_THROUGH:

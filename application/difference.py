@@ -31,7 +31,7 @@ def difference(
     *,
     by: Clock = "occurred",
 ) -> dict[str, Any]:
-    """What of its state as of `start` was another as of `end`, by path.
+    """The parts of its state that differ between `start` and `end`, by path.
 
     Each change has the value `before` and `after` (None where there was none), and the
     `positions` of the events that made it. `start` may lie before it existed; times are
@@ -109,7 +109,7 @@ def _changed(before: Leaves, after: Leaves) -> list[str]:
 
 
 def _leaves_of(aggregate: Aggregate | None) -> Leaves:
-    """What is shown of it, but for the version, which every event changes."""
+    """What is shown of it, by path, without the version, which every event changes."""
     if aggregate is None:
         return {}
     return {path: value for path, value in _leaves(show(aggregate), "") if path != "/version"}

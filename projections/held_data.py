@@ -73,7 +73,7 @@ def _some_at_a_time(
     ids: Sequence[UUID],
     read: Callable[[Connection, Sequence[UUID]], Iterator[Item]],
 ) -> Iterator[Item]:
-    """Whoever takes them slowly keeps no connection meanwhile."""
+    """In slices, so that a reader who takes them slowly holds no connection meanwhile."""
     for start in range(0, len(ids), SLICE):
         with engine.connect() as connection:
             items = list(read(connection, ids[start : start + SLICE]))
@@ -133,7 +133,7 @@ def _ticket_ids(customer_id: UUID) -> Any:
 
 
 def _told(entry: Entry, was_theirs: bool = True) -> Item:
-    """What was recorded; of others who did it, whose address it tells of as well, only the role.
+    """The recorded event; if somebody else caused it, only their role, without metadata.
 
     An attendee may act only on what is theirs, so it is the customer who did it, with an account
     that may be gone.

@@ -108,12 +108,13 @@ def found_by(
 
 
 def _having(table: Table, word: str) -> Select[tuple[UUID]]:
-    """The ids of those of whom a word begins so."""
+    """Ids of customers with a word that begins with `word`."""
     return select(table.c.customer_id).where(table.c.word.between(word, word + _LAST))
 
 
 def _also(table: Table, word: str, position_of: Callable[..., Any]) -> ColumnElement[bool]:
-    """That another word of the same customer begins so, which is looked up if not told."""
+    """The customer also has a word beginning with `word`: read from `words`, or looked up where
+    that column is empty."""
     return or_(
         position_of(table.c.words, f" {word}") > 0,
         and_(table.c.words == "", table.c.customer_id.in_(_having(table, word))),
@@ -121,7 +122,7 @@ def _also(table: Table, word: str, position_of: Callable[..., Any]) -> ColumnEle
 
 
 def _together(found: frozenset[str]) -> str:
-    """The words of a customer in order, each behind a blank; not told if they are too long."""
+    """The words of a customer in order, each after a blank; empty if that gets too long."""
     text = "".join(f" {word}" for word in sorted(found))
     return text if len(text) <= LONGEST else ""
 

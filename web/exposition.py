@@ -52,8 +52,8 @@ def of_processes() -> CollectorRegistry:
 
 
 class _Kept(Collector):
-    """What is the same whichever process is asked, since it is asked of the database. One that
-    does not answer takes no other metric with it."""
+    """Metrics that are the same whichever process is asked: checks, and what the database holds.
+    While it does not answer, only the latter are left out."""
 
     def __init__(self, turnstile: Turnstile) -> None:
         self._turnstile = turnstile

@@ -32,7 +32,8 @@ def idempotency_key() -> Key | None:
 
 
 def access_keys() -> tuple[Key, ...]:
-    """The same of a request about access, in which there may be a password; none without one.
+    """The keys of a request about access, fingerprinted so that a password in it cannot be guessed;
+    empty without a header.
 
     Where nobody is known who could ask again, the key belongs to whoever asks the same, from
     wherever; and to the address that it came from, where it is good for nothing else.
@@ -47,7 +48,8 @@ def access_keys() -> tuple[Key, ...]:
 
 
 def access_fingerprint() -> str:
-    """A digest of the request, which can be held against a guessed password by nobody else."""
+    """A keyed digest of the request: without the master key, a guessed password cannot be checked
+    against it."""
     return vault_of(turnstile().engine).fingerprint(_asked())
 
 

@@ -106,7 +106,7 @@ def counting_wrong_passwords(email: str) -> Iterator[None]:
 
 
 def know_address(email: str) -> None:
-    """Let this address be known to the account, for so long from now, unless Redis is away."""
+    """Mark this address as known to the account for 30 days; skipped while Redis is down."""
     strategy, place = _limiter().limiter, _place(email)
     try:
         strategy.clear(KNOWN_ADDRESS, *place)
@@ -117,7 +117,7 @@ def know_address(email: str) -> None:
 
 @contextmanager
 def counting_wrong_keys() -> Iterator[None]:
-    """The same for API keys that are none, from one address, before they are looked up.
+    """The same for API keys that do not exist, from one address, before they are looked up.
 
     In this process's memory, since asking Redis would cost as much as looking a key up.
     """

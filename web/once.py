@@ -24,7 +24,7 @@ from web.problems import REPLAYED
 
 
 class Outcome(NamedTuple):
-    """What a change is answered with, and the account that this tells of, if of one.
+    """The answer to a change, and the account that it is about, if any.
 
     `afterwards` is what follows once the change is durable, and may be lost.
     """
@@ -41,7 +41,8 @@ returns is reported as well, but what it has written stays."""
 
 
 def once(prepare: Callable[..., Any]) -> Callable[..., Response]:
-    """Answer with what the `Change` that the view prepares came to, now or the first time."""
+    """Make the `Change` that the view prepares, and answer with what came of it; or, if it was made
+    before under the same idempotency key, with the answer that was kept."""
 
     @wraps(prepare)
     def view(**ids: Any) -> Response:
@@ -61,7 +62,8 @@ def once(prepare: Callable[..., Any]) -> Callable[..., Response]:
 
 
 def kept_for_who_left() -> Response | None:
-    """The answer to who has ended the session that they show by asking the same before."""
+    """The stored answer for a client that repeats the log-out or password change which ended its
+    session; None for all others."""
     if "refusal" not in noted() or asked().endpoint not in ENDING_THE_SESSION:
         return None
     keys = access_keys()

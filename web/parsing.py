@@ -61,7 +61,7 @@ def _read_body() -> Any:
 
 
 def _require_whole(data: bytes) -> None:
-    """Raise `BadRequest` for a body that broke off, of which granian hands on what has come.
+    """Raise `BadRequest` for a body that broke off, of which granian passes on the part that came.
 
     Nothing at all would pass for the empty object, and take effect.
     """

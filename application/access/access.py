@@ -41,7 +41,7 @@ class Access:
         return identity if seen > max(time.monotonic() - REMEMBER_SECONDS, self._changed) else None
 
     def remember(self, key: str, identity: Identity) -> None:
-        """Let this key, which is good, be good for a moment."""
+        """Remember a valid key for `REMEMBER_SECONDS`."""
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()
         self._known[key] = (identity, time.monotonic())
@@ -55,8 +55,8 @@ class Access:
         self._known.pop(key, None)
 
     def look_up(self, find: Find) -> Identity:
-        """From the primary, which knows what was revoked a moment ago; else from the replica,
-        whose queries go on when the primary is down. Raises what `find` raises."""
+        """What `find` finds on the primary, which knows what was revoked a moment ago; or on the
+        replica, while the primary is down. Raises what `find` raises."""
         try:
             with self.engine.connect() as connection:
                 return find(connection)

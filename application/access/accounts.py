@@ -34,12 +34,12 @@ class Account:
     created_at: datetime
 
     def identity(self) -> Identity:
-        """Who its owner is to the rules."""
+        """Its owner, as the rules see them."""
         return Identity(self.role, self.id, self.subject_id)
 
 
 def normal(email: str) -> str:
-    """The e-mail address as accounts compare it: whoever has one is one, however it is typed."""
+    """The e-mail address as accounts compare it: without blanks around it, whatever its case."""
     return email.strip().casefold()
 
 
@@ -60,9 +60,10 @@ def create(
 
 
 def prepare(email: str, password: str, role: str, subject_id: UUID | None = None) -> Prepared:
-    """What takes long of a new account; an organizer without `subject_id` becomes a new organizer.
+    """The slow part of making an account: checks and hashing, done outside the transaction.
 
-    Raises `WeakPassword`, and `Invalid` for an attendee without a customer.
+    An organizer without `subject_id` becomes a new organizer. Raises `WeakPassword`, and `Invalid`
+    for an attendee without a customer.
     """
     if role not in OF_PEOPLE:
         raise Invalid(f"A role is one of {', '.join(OF_PEOPLE)}.")
@@ -113,8 +114,10 @@ def log_in(access: Access, email: str, password: str) -> tuple[Account, str]:
 
 
 def prepare_password(access: Access, account_id: UUID, current: str, new: str) -> Prepared:
-    """What takes long of giving the account another password; raises `Unauthorized` for a wrong
-    one, and `WeakPassword`."""
+    """The slow part of changing a password: checks and hashing, done outside the transaction.
+
+    Raises `Unauthorized` if `current` is wrong, and `WeakPassword`.
+    """
     row = _row_of(access, account_id, current)
     passwords.require_strong(new, row.email)
     return Prepared(_account(row), passwords.hash_of(new))
@@ -130,7 +133,7 @@ def set_password(connection: Connection, changed: Prepared) -> Account:
 
 
 def prepare_email(access: Access, account_id: UUID, password: str, email: str) -> Prepared:
-    """What takes long of giving the account another e-mail address to log in with.
+    """The slow part of changing the address to log in with: checks, done outside the transaction.
 
     Raises `Unauthorized` for a wrong password, and `WeakPassword`.
     """

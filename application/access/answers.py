@@ -1,7 +1,7 @@
 """Answers about accounts, sessions and keys, kept for who asks again under an idempotency key.
 
 They hold tokens and secrets, so they are sealed by the master key, and kept apart from the answers
-of commands, which belong to the log. What tells of an account goes with it.
+of commands, which belong to the log. An answer about an account is deleted with it.
 """
 
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ class AnswerLost(Conflict):
 
 
 class Answer(NamedTuple):
-    """A status of HTTP, the body as it was sent, and the account that it tells of, if of one."""
+    """An HTTP status, the body as it was sent, and the account that it is about, if any."""
 
     status: int
     body: bytes
@@ -34,8 +34,8 @@ class Answer(NamedTuple):
 def find(connection: Connection, key: Key) -> Answer | None:
     """The answer that is kept under the key.
 
-    Raises `IdempotencyKeyReused` where it was that to another request, and `AnswerLost` where it
-    does not open: it was altered.
+    Raises `IdempotencyKeyReused` if it answered another request, and `AnswerLost` if it does not
+    open, which means that it was altered.
     """
     row = connection.execute(
         select(access_answers).where(

@@ -39,7 +39,7 @@ class ApiKey:
     revoked_at: datetime | None = None
 
     def identity(self) -> Identity:
-        """Who comes with it, to the rules."""
+        """Its bearer, as the rules see them."""
         return Identity(
             self.role, self.id, self.subject_id, frozenset(self.event_ids), frozenset(self.scopes)
         )
@@ -79,7 +79,7 @@ def create(
 
 
 def with_secret(connection: Connection, secret: str) -> ApiKey:
-    """The key that this is the secret of; raises `Unauthorized` unless it may be used now."""
+    """The key with this secret; raises `Unauthorized` unless it may be used now."""
     shown = select(api_keys).where(api_keys.c.digest == _digest(secret))
     row = connection.execute(shown).mappings().first()
     if row is None:

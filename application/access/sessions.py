@@ -19,8 +19,8 @@ def begin(
 ) -> tuple[UUID, UUID]:
     """A new session's id, and that of its refresh token.
 
-    Raises `Unauthorized` where the account was disabled, erased, or (with the hash of the
-    password that was shown) got another password while that was looked at, which takes a while.
+    Raises `Unauthorized` if the account was disabled or erased meanwhile, or no longer has the
+    `password_hash` that the password was checked against, which takes a while.
     """
     session_id, refresh_id, now = uuid7(), uuid7(), datetime.now(UTC)
     still = [accounts.c.id == account.id, accounts.c.disabled.is_(False)]

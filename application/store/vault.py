@@ -49,12 +49,12 @@ class Vault:
         return encrypted(self._answers, content, place.bytes)
 
     def open(self, sealed: bytes, place: UUID) -> bytes:
-        """What was sealed in that place; raises `InvalidTag` if it was so elsewhere, or by another
-        master key."""
+        """What was sealed for that place; raises `InvalidTag` if it was sealed for another one, or
+        with another master key."""
         return decrypted(self._answers, sealed, place.bytes)
 
     def fingerprint(self, content: bytes) -> str:
-        """A digest that nobody can hold guesses against who has not the master key."""
+        """A keyed digest: without the master key, guesses cannot be checked against it."""
         return hmac.digest(self._fingerprints, content, "sha256").hex()
 
 

@@ -48,7 +48,7 @@ class _Shape:
 
 
 class _Slot:
-    """A row, None if it does not exist, and its values in the database, None if not there."""
+    """The row in memory (None: does not exist) and as last stored (None: not stored)."""
 
     __slots__ = ("row", "stored", "touched")
 
@@ -268,7 +268,7 @@ def _default(column: Column[Any]) -> Any:
 
 
 def _reader(read: Any, names: Sequence[Any]) -> Callable[[Any], Key]:
-    """What reads these of a row as a tuple, also when it is only one."""
+    """A function that reads these columns of a row as a tuple, also when there is only one."""
     of = read(*names)
     return of if len(names) > 1 else lambda row: (of(row),)
 
