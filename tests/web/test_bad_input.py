@@ -325,6 +325,41 @@ def test_the_wrong_field_is_named(
     assert problem["errors"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "rule", "field"),
+    [
+        ({"currency": "XXX"}, "invalid-money", "currency"),
+        ({"timezone": "Mars/Phobos"}, "invalid-event", "timezone"),
+        ({"title": " "}, "invalid-event", "title"),
+        ({"ends_at": EVENT["starts_at"]}, "invalid-event", "ends_at"),
+        ({"doors_open_at": "2999-01-01T00:00:00Z"}, "invalid-event", "doors_open_at"),
+        (selling(price="1.505"), "invalid-money", "ticket_types.0.price"),
+        (selling(price="1000000000.01"), "invalid-ticket-type", "ticket_types.0.price"),
+        (
+            selling(min_per_order=3, max_per_order=2),
+            "invalid-ticket-type",
+            "ticket_types.0.max_per_order",
+        ),
+    ],
+)
+def test_the_field_that_a_rule_blames_is_named_also_when_asked_again(
+    office: BoxOffice, wrong: dict[str, Any], rule: str, field: str
+):
+    key = str(uuid4())
+    for _ in range(2):
+        problem = office.post("/api/v1/events", EVENT | wrong, 422, Idempotency_Key=key)
+        assert problem["type"] == f"/problems/{rule}"
+        assert [error["field"] for error in problem["errors"]] == [field]
+        assert problem["errors"][0]["pointer"] == "/" + field.replace(".", "/")
+
+
+def test_the_amount_of_a_payment_is_named(office: BoxOffice):
+    order = office.order(office.event(), office.customer())
+    path = f"/api/v1/orders/{order['id']}/pay"
+    problem = office.post(path, {"method": "card", "amount": "1.505"}, 422)
+    assert [error["field"] for error in problem["errors"]] == ["amount"]
+
+
 def test_neither_secret_nor_ticket_is_no_attempt(office: BoxOffice):
     problem = office.post("/api/v1/checkins", {"event_id": str(SOME)}, 422)
     assert problem["errors"][0]["field"] == "secret"
