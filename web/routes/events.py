@@ -53,9 +53,9 @@ EXAMPLE = {
 }
 
 
-@blueprint.post("")
+@blueprint.makes("")
 @blueprint.takes(NewEvent, example=EXAMPLE)
-@blueprint.records(RecordedEvent, 201)
+@blueprint.creates(RecordedEvent)
 def create_event(body: dict[str, Any]) -> Response:
     """Make an event, as a draft"""
     kinds = body.pop("ticket_types", ())
@@ -129,7 +129,7 @@ def list_events(connection: Connection, query: dict[str, Any]) -> Any:
 
 @blueprint.get("/<uuid:event_id>")
 @reads(CATALOGUE)
-@blueprint.records(CatalogueEvent)
+@blueprint.shows_version(CatalogueEvent)
 def get_event(connection: Connection, event_id: UUID) -> Any:
     """Look up an event with its ticket types"""
     event = found(catalogue.event(connection, event_id), "event", event_id)

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from domain.limits import LONGEST_ADDRESS, SHORT
-from web.schemas.common import Recorded, page_of
+from web.schemas.common import Recorded, page_of, version
 from web.schemas.fields import FullMatch, Strict, Text, after, limit
 
 
@@ -59,6 +59,12 @@ class RecordedCustomer(Recorded, CustomerProfile):
 
 class ListedCustomer(CustomerProfile):
     registered_at = fields.DateTime(required=True)
+
+
+class FullCustomer(ListedCustomer):
+    """All about one customer."""
+
+    version = version()
 
 
 CustomerPage = page_of(ListedCustomer)

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from domain.limits import MOST_PER_ORDER
-from web.schemas.common import Recorded, page_of
+from web.schemas.common import Recorded, page_of, version
 from web.schemas.fields import Id, Strict, Text, after, amount, count, limit, token
 
 ORDER_STATUSES = ("placed", "paid", "partly_refunded", "refunded", "cancelled", "expired")
@@ -119,13 +119,19 @@ class RefundMade(Schema):
     ticket_ids = fields.List(fields.UUID(), required=True)
 
 
-class FullOrder(ListedOrder):
+class OrderInDetail(ListedOrder):
     """An order with its lines, payments and refunds."""
 
     ticket_ids = fields.List(fields.UUID(), required=True)
     lines = fields.List(fields.Nested(SoldLine), required=True)
     payments = fields.List(fields.Nested(PaymentAttempt), required=True)
     refunds = fields.List(fields.Nested(RefundMade), required=True)
+
+
+class FullOrder(OrderInDetail):
+    """All about one order."""
+
+    version = version()
 
 
 class OrderQuery(Strict):
