@@ -200,13 +200,13 @@ class PlainBoxOffice:
         told_before = order.total == 0 or reference == order.reference
         if is_paid and told_before and amount in {None, order.total}:
             return "nothing"
-        if order.status == "placed" and self.events[order.event].status == "cancelled":
-            return "EventCancelled"
         order.attempts += 1
         if order.status != "placed":
             return "AlreadyPaid" if is_paid else "WrongOrderStatus"
         if self.now >= order.expires:
             return "HoldExpired"
+        if self.events[order.event].status == "cancelled":
+            return "EventCancelled"
         if amount not in {None, order.total}:
             return "AmountMismatch"
         order.status, order.reference = "paid", reference
