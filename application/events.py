@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from application.store.work import Work
-from domain.errors import AlreadyExists
+from domain.errors import AlreadyExists, within
 from domain.event import Details, Event, Terms
 
 
@@ -16,8 +16,9 @@ def create_event(
     if work.find(Event, event_id) is not None:
         raise AlreadyExists(f"There is an event {event_id} already.")
     event = Event.draft(event_id, details, work.now)
-    for ticket_type_id, terms in ticket_types:
-        event.add_ticket_type(ticket_type_id, terms, work.now)
+    for number, (ticket_type_id, terms) in enumerate(ticket_types):
+        with within(f"ticket_types.{number}"):
+            event.add_ticket_type(ticket_type_id, terms, work.now)
     work.save(event)
     return event
 

@@ -9,10 +9,7 @@ from eventsourcing.domain import event as records
 
 from domain.aggregate import Aggregate, FirstFact
 from domain.errors import CustomerErased, InvalidCustomer
-from domain.limits import SHORT, require_length
-
-LONGEST_ADDRESS = 254
-"""Characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the angle brackets)."""
+from domain.limits import LONGEST_ADDRESS, SHORT, require_length
 
 
 @dataclass(frozen=True)

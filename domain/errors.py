@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -15,9 +16,11 @@ class DomainError(Exception):
     replayed = False
     """Whether this is the stored refusal of a command that was sent before."""
 
-    def __init__(self, detail: str = "") -> None:
+    def __init__(self, detail: str = "", field: str = "") -> None:
+        """`field` is the one to blame of what was asked, like `ticket_types.0.price`, if one is."""
         super().__init__(detail or self.title)
         self.detail = detail or self.title
+        self.field = field
 
     @classmethod
     def rule(cls) -> str:
@@ -35,6 +38,18 @@ class DomainError(Exception):
 class Invalid(DomainError):
     """What was asked makes no sense, whatever the state."""
 
+    title = "This makes no sense"
+
+
+@contextmanager
+def within(field: str) -> Iterator[None]:
+    """Tell what is invalid in there as of `field`, or as of a field of it."""
+    try:
+        yield
+    except Invalid as error:
+        error.field = f"{field}.{error.field}" if error.field else field
+        raise
+
 
 class NotFound(DomainError):
     """What was asked about does not exist."""
@@ -44,6 +59,8 @@ class NotFound(DomainError):
 
 class Forbidden(DomainError):
     """The caller may not do this."""
+
+    title = "The caller may not do this"
 
 
 class Conflict(DomainError):

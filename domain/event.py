@@ -23,9 +23,10 @@ from domain.errors import (
     NotOnSale,
     SoldOut,
     WrongEventStatus,
+    within,
 )
 from domain.limits import LONG, SHORT, require_count, require_length
-from domain.money import require_currency
+from domain.money import LARGEST_PRICE, require_currency
 
 LIVE = ("published", "ongoing")
 Quantities = dict[UUID, int]
@@ -81,7 +82,9 @@ class TicketType:
 
 class Event(Aggregate):
     TOPIC: ClassVar[str] = "Event"
+    class_version = 2
     status: str
+    ended_at: datetime | None
     details: Details
     ticket_types: dict[UUID, TicketType]
 
@@ -140,6 +143,7 @@ class Event(Aggregate):
 
     def __init__(self, details: Details) -> None:
         self.status = "draft"
+        self.ended_at = None
         self.details = details
         self.ticket_types = {}
 
@@ -219,6 +223,7 @@ class Event(Aggregate):
     @records(Completed)
     def _completed(self, timestamp: datetime) -> None:
         self.status = "completed"
+        self.ended_at = timestamp
 
     def cancel(self, reason: str, now: datetime) -> None:
         if self.status == "cancelled":
@@ -229,6 +234,7 @@ class Event(Aggregate):
     @records(Cancelled)
     def _cancelled(self, reason: str, timestamp: datetime) -> None:
         self.status = "cancelled"
+        self.ended_at = timestamp
 
     def hold(self, order_id: UUID, quantities: Quantities, now: datetime) -> None:
         self._require_on_sale(now)
@@ -289,12 +295,13 @@ class Event(Aggregate):
             raise NotFound(f"The event has no ticket type {ticket_type_id}.") from None
 
     def why_no_entry(self, at: datetime) -> str | None:
-        """Why nobody may pass the gate at that time; None when the gate is open."""
-        if self.status == "cancelled":
-            return "canceled"
+        """Why nobody may pass the gate at that time; None when the gate is open. A scanner that was
+        offline may tell of it after the event has ended."""
+        if self.ended_at is not None and at >= self.ended_at:
+            return "canceled" if self.status == "cancelled" else "invalid_time"
         doors = self.details.doors_open_at
         too_early = doors is not None and at < doors
-        if self.status not in LIVE or too_early or at >= self.details.ends_at:
+        if self.status == "draft" or too_early or at >= self.details.ends_at:
             return "invalid_time"
         return None
 
@@ -341,16 +348,17 @@ class Event(Aggregate):
 
 
 def _require_sound_details(details: Details) -> None:
-    require_currency(details.currency)
+    with within("currency"):
+        require_currency(details.currency)
     if not details.title.strip():
-        raise InvalidEvent("An event needs a title.")
+        raise InvalidEvent("An event needs a title.", "title")
     if details.ends_at <= details.starts_at:
-        raise InvalidEvent("An event ends after it starts.")
+        raise InvalidEvent("An event ends after it starts.", "ends_at")
     deadline = details.registration_deadline
     if deadline is not None and deadline > details.ends_at:
-        raise InvalidEvent("The registration deadline is after the event.")
+        raise InvalidEvent("The registration deadline is after the event.", "registration_deadline")
     if details.doors_open_at is not None and details.doors_open_at > details.ends_at:
-        raise InvalidEvent("The doors open after the event.")
+        raise InvalidEvent("The doors open after the event.", "doors_open_at")
     require_count("capacity", details.capacity, 1, InvalidEvent)
     for what in ("title", "organizer_name", "category", "venue"):
         require_length(what, getattr(details, what), SHORT, InvalidEvent)
@@ -358,20 +366,23 @@ def _require_sound_details(details: Details) -> None:
     try:
         ZoneInfo(details.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidEvent(f"{details.timezone!r} is not an IANA time zone.") from None
+        what = f"{details.timezone!r} is not an IANA time zone."
+        raise InvalidEvent(what, "timezone") from None
 
 
 def _require_sound_terms(terms: Terms) -> None:
     if not terms.name.strip():
-        raise InvalidTicketType("A ticket type needs a name.")
+        raise InvalidTicketType("A ticket type needs a name.", "name")
     if terms.price < 0:
-        raise InvalidTicketType("A price is never negative.")
+        raise InvalidTicketType("A price is never negative.", "price")
+    if terms.price > LARGEST_PRICE:
+        raise InvalidTicketType("The price is out of range.", "price")
     require_length("name", terms.name, SHORT, InvalidTicketType)
     require_count("quantity", terms.quantity, 0, InvalidTicketType)
     if terms.min_per_order < 1:
-        raise InvalidTicketType("An order has at least one ticket.")
+        raise InvalidTicketType("An order has at least one ticket.", "min_per_order")
     if terms.max_per_order is not None and terms.max_per_order < terms.min_per_order:
-        raise InvalidTicketType("The most per order is less than the least.")
+        raise InvalidTicketType("The most per order is less than the least.", "max_per_order")
     window = (terms.sale_starts_at, terms.sale_ends_at)
     if window[0] is not None and window[1] is not None and window[1] <= window[0]:
-        raise InvalidTicketType("The sale ends before it starts.")
+        raise InvalidTicketType("The sale ends before it starts.", "sale_ends_at")

@@ -3,8 +3,15 @@
 from domain.errors import Invalid
 
 SHORT = 200
+"""Characters of a name, a title, a venue, a category or a payment method."""
+
 LONG = 20_000
+LONGEST_ADDRESS = 254
+"""Characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the angle brackets)."""
+
 LARGEST_COUNT = 2**31 - 1
+MOST_PER_ORDER = 1000
+"""Tickets: they are issued in one transaction."""
 
 
 def require_length(what: str, text: str, most: int, error: type[Invalid]) -> None:
@@ -16,4 +23,4 @@ def require_length(what: str, text: str, most: int, error: type[Invalid]) -> Non
 def require_count(what: str, count: int | None, least: int, error: type[Invalid]) -> None:
     """Raise `error` for a count below `least` or too large for a column; None is no limit."""
     if count is not None and not least <= count <= LARGEST_COUNT:
-        raise error(f"The {what} is from {least} to {LARGEST_COUNT:,}.")
+        raise error(f"The {what} is from {least} to {LARGEST_COUNT:,}.", what)

@@ -4,6 +4,7 @@ import re
 from decimal import Decimal
 
 from domain.errors import InvalidMoney
+from domain.limits import MOST_PER_ORDER
 
 _TWO_DIGITS = """
 AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD
@@ -23,8 +24,11 @@ MINOR_DIGITS: dict[str, int] = {
 }
 """Digits after the decimal point of each active currency (ISO 4217, list one)."""
 
-LARGEST_AMOUNT = 10**15
-"""In minor units; a total of many such amounts still fits a 64-bit column."""
+LARGEST_PRICE = 10**11
+"""Of a ticket, in minor units."""
+
+LARGEST_AMOUNT = LARGEST_PRICE * MOST_PER_ORDER
+"""Of an order, in minor units; the total of 92,000 such orders still fits a 64-bit column."""
 
 _MOST_DIGITS = len(str(LARGEST_AMOUNT))
 _PLAIN = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")

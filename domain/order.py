@@ -131,17 +131,23 @@ class Order(Aggregate):
         )
 
     def pay(
-        self, method: str, reference: str, amount: int | None, now: datetime
+        self,
+        method: str,
+        reference: str,
+        amount: int | None,
+        now: datetime,
+        why_not: DomainError | None = None,
     ) -> DomainError | None:
         """Take the payment; what is wrong with it is recorded, and returned.
 
-        `amount` is in minor units; None stands for the order's total. To hear of the payment that
-        paid the order once more is no event; any other is money to give back.
+        `amount` is in minor units; None stands for the order's total. `why_not` is what speaks
+        against it outside of the order. To hear of the payment that paid the order once more is no
+        event; any other is money to give back.
         """
         require_length("payment method", method, SHORT, InvalidOrder)
         if self.status in REFUNDABLE and self._was_paid_by(method, reference, amount):
             return None
-        refusal = self._why_not_payable(amount, now)
+        refusal = self._why_not_payable(amount, now, why_not)
         if refusal is not None:
             self._payment_refused(
                 sale=replace(self.sale, payment_method=method),
@@ -268,16 +274,18 @@ class Order(Aggregate):
         same = (method, reference) == (self.sale.payment_method, self.reference)
         return amount in (None, self.total) and (same or self.total == 0)
 
-    def _why_not_payable(self, amount: int | None, now: datetime) -> DomainError | None:
+    def _why_not_payable(
+        self, amount: int | None, now: datetime, why_not: DomainError | None
+    ) -> DomainError | None:
         if self.status == "placed" and now >= self.expires_at:
             return HoldExpired(f"The hold ran until {self.expires_at.isoformat()}.")
         if self.status in REFUNDABLE:
             return AlreadyPaid("It was paid by another payment; this one is to be given back.")
         if self.status != "placed":
             return WrongOrderStatus(f"The order is {self.status}; it cannot be paid.")
-        if amount is not None and amount != self.total:
+        if why_not is None and amount not in (None, self.total):
             return AmountMismatch()
-        return None
+        return why_not
 
     def _require_status(self, *statuses: str) -> None:
         if self.status not in statuses:

@@ -33,6 +33,7 @@ class Scan:
 
 class Ticket(Aggregate):
     TOPIC: ClassVar[str] = "Ticket"
+    class_version = 2
     event_id: UUID
     ticket_type_id: UUID
     order_id: UUID
@@ -41,6 +42,7 @@ class Ticket(Aggregate):
     old_secrets: list[str]
     reentry: bool
     status: str
+    voided_at: datetime | None
     blocked: bool
     inside: bool
     admissions: int
@@ -117,6 +119,7 @@ class Ticket(Aggregate):
         self.old_secrets = []
         self.reentry = reentry
         self.status = "issued"
+        self.voided_at = None
         self.blocked = False
         self.inside = False
         self.admissions = 0
@@ -208,7 +211,7 @@ class Ticket(Aggregate):
         `secret` is None when the staff looked the ticket up; `why_not` is what speaks
         against it outside of the ticket.
         """
-        refusal = self._why_not_admissible(scan, secret, why_not)
+        refusal = self._why_not_admissible(scan, secret, why_not, now)
         if refusal is not None:
             self._scan_refused(
                 ticket_type_id=self.ticket_type_id, scan=scan, reason=refusal, timestamp=now
@@ -258,6 +261,7 @@ class Ticket(Aggregate):
     @records(Voided)
     def _voided(self, event_id: UUID, reason: str, timestamp: datetime) -> None:
         self.status = "voided"
+        self.voided_at = timestamp
 
     def knows(self, secret: str) -> bool:
         """Whether `secret` is or ever was a secret of this ticket."""
@@ -275,27 +279,27 @@ class Ticket(Aggregate):
         return None
 
     def _why_not_admissible(
-        self, scan: Scan, secret: str | None, why_not: str | None
+        self, scan: Scan, secret: str | None, why_not: str | None, at: datetime
     ) -> str | None:
         """The first objection that stands; staff may override some, but never what is behind."""
         overridden = FORCEABLE if scan.forced else ()
-        objections = (*self._objections(scan, secret), why_not)
+        objections = (*self._objections(scan, secret, at), why_not)
         return next((reason for reason in objections if reason not in overridden), None)
 
-    def _objections(self, scan: Scan, secret: str | None) -> Iterator[str]:
+    def _objections(self, scan: Scan, secret: str | None, at: datetime) -> Iterator[str]:
         if secret is not None and not _same(secret, self.secret):
             yield "revoked"
         if scan.event_id != self.event_id:
             yield "product"
-        yield from self._no_way_out() if scan.type == "exit" else self._no_way_in()
+        yield from self._no_way_out() if scan.type == "exit" else self._no_way_in(at)
 
     def _no_way_out(self) -> Iterator[str]:
         """Whoever is inside may leave, whatever became of the ticket meanwhile."""
         if not self.inside:
             yield "invalid"
 
-    def _no_way_in(self) -> Iterator[str]:
-        if self.status == "voided":
+    def _no_way_in(self, at: datetime) -> Iterator[str]:
+        if self.voided_at is not None and at >= self.voided_at:
             yield "canceled"
         if self.blocked:
             yield "blocked"

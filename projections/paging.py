@@ -4,7 +4,8 @@ import base64
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import GenericAlias
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from zlib import crc32
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, literal, tuple_
@@ -40,15 +41,16 @@ def page(
     `order` ends in a unique column, and none of its columns is ever null; they need not be
     among those of `query`. Each item is a row as `shape` returns it. Raises `BadCursor`.
     """
+    mark = _mark(order, descending)
     if after is not None:
-        query = query.where(_beyond(order, _decode(after, order), descending))
+        query = query.where(_beyond(order, _decode(after, order, mark), descending))
     ordered = query.order_by(*(column.desc() if descending else column for column in order))
     result = connection.execute(ordered.add_columns(*order).limit(limit + 1))
     names = list(result.keys())[: -len(order)]
     rows = result.all()
     items = [shape(dict(zip(names, row, strict=False))) for row in rows[:limit]]
     last = rows[limit - 1][-len(order) :] if len(rows) > limit else None
-    return {"items": items, "next": None if last is None else _encode(last)}
+    return {"items": items, "next": None if last is None else _encode(mark, last)}
 
 
 def _beyond(
@@ -61,16 +63,21 @@ def _beyond(
     return here < there if descending else here > there
 
 
-def _encode(values: Sequence[Any]) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(tuple(values))).rstrip(b"=").decode()
+def _mark(order: Sequence[ColumnElement[Any]], descending: bool) -> int:
+    """Tells a list, and its order, from others whose cursors look alike."""
+    return crc32(f"{'-' if descending else ''}{order[0]},{order[-1]}".encode())
 
 
-def _decode(cursor: str, order: Sequence[ColumnElement[Any]]) -> tuple[Any, ...]:
-    shape = GenericAlias(tuple, tuple(_kind(column) for column in order))
+def _encode(mark: int, values: Sequence[Any]) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode((mark, *values))).rstrip(b"=").decode()
+
+
+def _decode(cursor: str, order: Sequence[ColumnElement[Any]], mark: int) -> tuple[Any, ...]:
+    shape = GenericAlias(tuple, (Literal[mark], *(_kind(column) for column in order)))
     padding = "=" * (-len(cursor) % 4)
     try:
         text = base64.b64decode(cursor + padding, altchars=b"-_", validate=True)
-        return msgspec.json.decode(text, type=shape)  # type: ignore[no-any-return]
+        return msgspec.json.decode(text, type=shape)[1:]  # type: ignore[no-any-return]
     except ValueError as error:
         raise BadCursor("The cursor is not one that this list gave.") from error
 

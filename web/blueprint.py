@@ -11,9 +11,11 @@ from flask import Response
 from marshmallow import Schema
 from sqlalchemy import Connection
 
+from domain.errors import NotFound
 from web.once import once
 from web.parsing import load_body, load_query
 from web.permissions import narrow
+from web.problems import REPLAYED, BadRequest
 
 V = TypeVar("V", bound=Callable[..., Any])
 View = Callable[..., Response]
@@ -26,8 +28,14 @@ ETAG_HEADER = {
     "schema": {"type": "string"},
     "description": 'The version, as `If-Match` takes it: `"7"`.',
 }
-COMMAND_HEADERS = {"Turnstile-Position": POSITION_HEADER, "ETag": ETAG_HEADER}
+REPLAYED_HEADER = {
+    "schema": {"type": "string", "enum": ["true"]},
+    "description": "The answer is the one that this Idempotency-Key, or nonce, got before.",
+}
+LOCATION_HEADER = {"schema": {"type": "string"}, "description": "Where it can be looked up."}
 QUERY_HEADERS = {"Turnstile-Position": POSITION_HEADER}
+VERSION_HEADERS = {**QUERY_HEADERS, "ETag": ETAG_HEADER}
+COMMAND_HEADERS = {**VERSION_HEADERS, REPLAYED[0]: REPLAYED_HEADER}
 
 _COMMAND_PROBLEMS = {
     400: "BAD_REQUEST",
@@ -49,8 +57,8 @@ _QUERY_PROBLEMS = {
     429: "TOO_MANY_REQUESTS",
     503: "SERVICE_UNAVAILABLE",
 }
-_COMMAND_PARAMETERS = ("REQUEST_ID", "IDEMPOTENCY_KEY", "IF_VERSION")
-_JOB_PARAMETERS = ("REQUEST_ID", "IDEMPOTENCY_KEY")
+_NEW_PARAMETERS = ("REQUEST_ID", "IDEMPOTENCY_KEY")
+_COMMAND_PARAMETERS = (*_NEW_PARAMETERS, "IF_VERSION")
 _QUERY_PARAMETERS = ("REQUEST_ID", "SEEN_POSITION")
 
 
@@ -74,6 +82,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         return decorator
 
+    def makes(self, rule: str) -> Callable[[V], V]:
+        """A command at that path that makes something, which has no version to match yet."""
+        return self._route(rule, "POST", _NEW_PARAMETERS, _COMMAND_PROBLEMS)
+
     def post(self, rule: str) -> Callable[[V], V]:
         """A command at that path."""
         return self._route(rule, "POST", _COMMAND_PARAMETERS, _COMMAND_PROBLEMS)
@@ -85,12 +97,12 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def asks_for_job(self, rule: str) -> Callable[[V], V]:
         """A job for the workers, which is asked for by a POST at that path."""
         problems = {400, 401, 403, 404, 413, 415, 422, 429, 503}
-        return self._route(rule, "POST", _JOB_PARAMETERS, _named(problems))
+        return self._route(rule, "POST", _NEW_PARAMETERS, _named(problems))
 
     def once(self, rule: str, *problems: int) -> Callable[[Callable[..., Any]], View]:
         """A change of accounts, sessions or keys, which the view prepares for a POST at that path
         and `web.once` makes."""
-        route = self._route(rule, "POST", _JOB_PARAMETERS, _named({401, 409, 429, *problems}))
+        route = self._route(rule, "POST", _NEW_PARAMETERS, _named({401, 409, 429, *problems}))
         return lambda view: route(once(view))
 
     def plain(self, rule: str, method: str = "GET", *problems: int) -> Callable[[V], V]:
@@ -130,8 +142,14 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         def decorator(view: Callable[..., Any]) -> View:
             @wraps(view)
             def wrapper(connection: Connection, **ids: Any) -> Any:
-                query = narrow(connection, ids, load_query(reader, error_status))
-                return view(connection, query, **ids)
+                query = load_query(reader, error_status)
+                try:
+                    narrowed = narrow(connection, ids, query)
+                except NotFound as error:
+                    if error_status == 400:
+                        raise BadRequest(error.detail) from error
+                    raise
+                return view(connection, narrowed, **ids)
 
             wrapper.narrows = True  # type: ignore[attr-defined]
             wrapper.names_things = any(  # type: ignore[attr-defined]
@@ -154,9 +172,17 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         return decorator
 
+    def creates(self, schema: type[Schema]) -> Callable[[V], V]:
+        """Document what a command that makes something answers with."""
+        return self.answers(201, schema, {**COMMAND_HEADERS, "Location": LOCATION_HEADER})
+
     def records(self, schema: type[Schema], status: int = 200) -> Callable[[V], V]:
-        """Document what a command, or a query that tells the version, answers with."""
+        """Document what a command answers with."""
         return self.answers(status, schema, COMMAND_HEADERS)
+
+    def shows_version(self, schema: type[Schema]) -> Callable[[V], V]:
+        """Document what a query that tells the version answers with."""
+        return self.answers(200, schema, VERSION_HEADERS)
 
     def shows(self, schema: Any, **said: Any) -> Callable[[V], V]:
         """Document what a query answers with."""

@@ -20,7 +20,9 @@ from flask import (
 from flask_smorest.utils import prepare_response
 from werkzeug.exceptions import HTTPException
 
+from application.access.identity import ANONYMOUS, OF_KEYS
 from web.encoding import JSON, encode
+from web.permissions import RULES, Rule, callers
 from web.problems import PROBLEM_JSON, http_problem
 from web.schemas.common import Problem
 
@@ -41,12 +43,14 @@ belongs to the body and, for another one, to the address that it comes from.
 command's `Turnstile-Position` with a query, and it is answered from a state that has seen it.
 
 **Callers** send `Authorization: Bearer` with the access token of a person (`/api/v1/auth/login`) or
-with the API key of a gate or a service; a key may also come as `X-API-Key`. What each may do is
-refused with 401 (nobody is known so) or 403 (known, but this is not theirs).
+with the API key of a gate or a service; a key may also come as `X-API-Key`. Each operation says for
+whom it is; others are refused with 401 (nobody is known so) or 403 (known, but this is not theirs).
 
 **Refusals** are problem documents (RFC 9457); `type` ends in the name of the rule that said no.
 Ids are UUIDs, times RFC 3339 in UTC, money decimal strings beside a currency. Lists have `items`
-and `next`, which is the `after` of the next page.
+and `next`, which is the `after` of the next page. Ignore members that you do not know: answers may
+get more of them. Each answer has an `X-Request-ID`, and where asking is limited,
+`RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (in seconds).
 """
 
 PARAMETERS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -137,7 +141,7 @@ def describe(app: Flask) -> Api:
 
 def serve(app: Flask, api: Api) -> None:
     """Serve the document as it is now, and its pages."""
-    document = encode(api.spec.to_dict())
+    document = encode(_completed(api.spec.to_dict()))
     tag = sha256(document).hexdigest()[:32]
 
     def openapi() -> Response:
@@ -148,6 +152,48 @@ def serve(app: Flask, api: Api) -> None:
 
     app.add_url_rule("/openapi.json", "openapi", openapi)
     app.register_blueprint(pages)
+
+
+def _completed(document: dict[str, Any]) -> dict[str, Any]:
+    """With who may ask for what, and with answers left open to members that come later: whoever
+    reads them must ignore those (RFC 9457, section 3.2)."""
+    rules = {endpoint.rpartition(".")[2]: rule for endpoint, rule in RULES.items()}
+    operations = [
+        operation
+        for path in document["paths"].values()
+        for method, operation in path.items()
+        if method != "parameters"
+    ]
+    for operation in operations:
+        rule = rules.get(operation["operationId"], ())
+        said = f"{operation.get('description', '')}\n\n{callers(rule)}".strip()
+        operation |= {"security": _security(rule), "description": said}
+    schemas = document["components"]["schemas"]
+    del schemas["PaginationMetadata"]  # the library's own, which nothing here uses
+    closed = _reached([operation.get("requestBody") for operation in operations], schemas)
+    for name in schemas.keys() - closed:
+        if schemas[name].get("additionalProperties") is False:
+            del schemas[name]["additionalProperties"]
+    return document
+
+
+def _security(rule: Rule) -> list[dict[str, list[str]]]:
+    roles = {grant.role for grant in rule}
+    security: list[dict[str, list[str]]] = [{"bearer": []}]
+    if roles.intersection(OF_KEYS):
+        security.append({"key": []})
+    return [{}, *security] if ANONYMOUS in roles else security
+
+
+def _reached(part: Any, schemas: dict[str, Any]) -> set[str]:
+    """The names of the schemas that `part` refers to, and that those refer to."""
+    if isinstance(part, list):
+        return set().union(*(_reached(inner, schemas) for inner in part))
+    if not isinstance(part, dict):
+        return set()
+    name = str(part.get("$ref", "")).removeprefix("#/components/schemas/")
+    named = {name} | _reached(schemas[name], schemas) if name in schemas else set()
+    return named | _reached(list(part.values()), schemas)
 
 
 @pages.get("/docs")

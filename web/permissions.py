@@ -286,6 +286,27 @@ RULES: dict[str, Rule] = {
 }
 
 
+SCOPES_OF_ORGANIZERS = {"events:read"} | {
+    grant.scope for rule in RULES.values() for grant in rule if grant.scope and grant.targets
+}
+"""What a key that acts for one organizer can be made for; `sees_drafts` asks for the first."""
+
+
+def callers(rule: Rule) -> str:
+    """Who may, in words: "For admins; organizers, of what is theirs"."""
+    words = {role: f"{role}s" for role in (*OF_PEOPLE, GATE)}
+    if any(grant.role == ANONYMOUS for grant in rule):
+        return "For anybody."
+    free = [words[grant.role] for grant in rule if not grant.targets and not grant.scope]
+    bound = [words[grant.role] for grant in rule if grant.targets and not grant.scope]
+    scopes = [f"keys with `{grant.scope}`" for grant in rule if grant.scope]
+    parts = [
+        " and ".join(free + scopes),
+        f"{' and '.join(bound)}, of what is theirs" if bound else "",
+    ]
+    return f"For {'; '.join(filter(None, parts))}."
+
+
 def require_rules(app: Flask) -> None:
     """Raise `RuntimeError` unless each route has a rule, and each rule a route."""
     routes = {rule.endpoint for rule in app.url_map.iter_rules()}
@@ -309,7 +330,16 @@ def admit() -> None:
     identity = caller().identity
     grants = noted().grants = tuple(grant for grant in RULES[endpoint] if grant.fits(identity))
     if not grants:
-        _refuse(f"A caller of the role '{identity.role}' may not do this.")
+        _refuse(_why_none_fits(RULES[endpoint], identity))
+
+
+def _why_none_fits(rule: Rule, identity: Identity) -> str:
+    scopes = [grant.scope for grant in rule if grant.role == identity.role and grant.scope]
+    if not scopes:
+        return f"A caller of the role '{identity.role}' may not do this."
+    if identity.scopes.isdisjoint(scopes):
+        return f"This needs a key with the scope {' or '.join(scopes)}."
+    return "The key of an organizer may not do this, whatever its scopes."
 
 
 def permit_command(arguments: Mapping[str, Any]) -> Callable[[Work], None] | None:

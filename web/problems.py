@@ -1,7 +1,8 @@
 """Every refusal as a problem document (RFC 9457); which kind gets which status is said here."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -151,22 +152,24 @@ def _request_id() -> str:
 def _refused(error: DomainError) -> Response:
     status = status_of(error)
     headers = {401: _BEARER}.get(status, {}) | (dict([REPLAYED]) if error.replayed else {})
-    return problem(status, error.rule(), error.title, error.detail, headers=headers)
+    told: dict[str, Any] = {}
+    if error.field:
+        told["errors"] = [_field_error(error.field.split("."), error.detail)]
+    return problem(status, error.rule(), error.title, error.detail, headers=headers, **told)
 
 
 def _invalid_fields(error: InvalidFields) -> Response:
-    errors = [
-        {
-            "field": ".".join(path),
-            "pointer": "".join(f"/{_escaped(part)}" for part in path),
-            "message": message,
-        }
-        for path, message in _flat(error.messages, ())
-    ][:MOST_FIELD_ERRORS]
+    flat = _flat(error.messages, ())
+    errors = [_field_error(path, message) for path, message in islice(flat, MOST_FIELD_ERRORS)]
     first = errors[0]
     detail = f"{first['field']}: {first['message']}" if first["field"] else str(first["message"])
     rule, title = HTTP_RULES[error.status]
     return problem(error.status, rule, title, detail, errors=errors)
+
+
+def _field_error(path: Sequence[str], message: str) -> dict[str, str]:
+    pointer = "".join(f"/{_escaped(part)}" for part in path)
+    return {"field": ".".join(path), "pointer": pointer, "message": message}
 
 
 def _bad_cursor(error: BadCursor) -> Response:

@@ -50,6 +50,24 @@ def reads(*models: ReadModel) -> Callable[[Callable[..., Any]], View]:
     return _answering([model.name for model in models], lambda: turnstile().readers)
 
 
+def reads_version(model: ReadModel) -> Callable[[Callable[..., Any]], View]:
+    """The same for a view that shows the one aggregate in its path, with its `version`."""
+
+    reached = select(tracking.c.position).where(tracking.c.name == model.name).scalar_subquery()
+
+    def decorator(view: Callable[..., Any]) -> View:
+        @wraps(view)
+        def view_with_version(connection: Connection, **ids: Any) -> Any:
+            (aggregate_id,) = ids.values()
+            # First: what is shown may be newer than the version that is told, but never older.
+            version = log.version_at(connection, aggregate_id, reached)
+            return {**view(connection, **ids), "version": version}
+
+        return reads(model)(view_with_version)
+
+    return decorator
+
+
 def reads_primary() -> Callable[[Callable[..., Any]], View]:
     """The same for what has no position in the log to wait for: jobs and leases."""
     return _answering([], lambda: turnstile().engine)
@@ -84,6 +102,7 @@ def _answering(
                 with for_queries(engine).connect() as connection:
                     position = position_of(connection, names)
                     if wanted is not None and position < wanted:
+                        _require_room_to_wait(names, wanted)
                         return None
                     if not narrows:
                         permit_query(connection, ids)
@@ -115,11 +134,21 @@ def _wanted_position() -> int | None:
     return int(given)
 
 
+def _require_room_to_wait(names: list[str], wanted: int) -> None:
+    """Half of the threads at most wait, so that the others can take commands, however far the read
+    models are behind and whatever positions are made up."""
+    if turnstile().signals.bells[_bell(names)].waiting >= turnstile().settings.web_threads // 2:
+        raise NotCaughtUp(f"Position {wanted} is not reached yet, and many wait; ask again.")
+
+
+def _bell(names: list[str]) -> str:
+    return signals.READ_MODELS if names else signals.LOG
+
+
 def _await(engine: Engine, names: list[str], look: Callable[[], T | None], wanted: int | None) -> T:
     """What `look` finds, at once or when something has moved; raises `NotCaughtUp`."""
-    bell = signals.READ_MODELS if names else signals.LOG
     poll = POLL_SECONDS if engine is turnstile().engine else REPLAY_SECONDS
-    found = turnstile().signals.wait_for(bell, look, WAIT_SECONDS, poll)
+    found = turnstile().signals.wait_for(_bell(names), look, WAIT_SECONDS, poll)
     if found is None:
         raise NotCaughtUp(f"Position {wanted} is not reached yet; ask again.")
     return found

@@ -13,6 +13,7 @@ from application.access.access import Access
 from application.access.identity import ATTENDEE, OF_PEOPLE, ORGANIZER, Identity, Unauthorized
 from application.access.tables import accounts, api_keys, sessions
 from application.store.snapshots import load_stream
+from application.store.tables import customer_keys
 from domain.customer import Customer
 from domain.errors import Conflict, Invalid, NotFound
 from domain.ids import uuid7
@@ -196,6 +197,9 @@ def of_subject(connection: Connection, subject_id: UUID) -> list[Account]:
 
 
 def _require_customer(connection: Connection, customer_id: UUID | None) -> None:
+    """The key of a customer is held, so that nobody is erased while they get an account."""
+    held = select(customer_keys.c.customer_id).where(customer_keys.c.customer_id == customer_id)
+    connection.execute(held.with_for_update(read=True, key_share=True))
     customer = None if customer_id is None else load_stream(connection, customer_id)
     if not isinstance(customer, Customer) or customer.erased:
         raise Invalid(f"There is no customer {customer_id}, or none any more.")

@@ -122,15 +122,17 @@ def _require_sound(
     role: str, event_ids: Collection[UUID], scopes: Collection[str], expires_at: datetime | None
 ) -> None:
     if role not in OF_KEYS:
-        raise Invalid(f"The role of a key is one of {', '.join(OF_KEYS)}.")
+        raise Invalid(f"The role of a key is one of {', '.join(OF_KEYS)}.", "role")
     if (role == GATE) != bool(event_ids):
-        raise Invalid("The key of a gate, and no other, names the events that it scans for.")
+        raise Invalid(
+            "The key of a gate, and no other, names the events that it scans for.", "event_ids"
+        )
     if (role == SERVICE) != bool(scopes):
-        raise Invalid("The key of a service, and no other, names its scopes.")
+        raise Invalid("The key of a service, and no other, names its scopes.", "scopes")
     if unknown := set(scopes) - set(SCOPES):
-        raise Invalid(f"There is no scope {', '.join(sorted(unknown))}.")
+        raise Invalid(f"There is no scope {', '.join(sorted(unknown))}.", "scopes")
     if expires_at is not None and expires_at <= datetime.now(UTC):
-        raise Invalid("The key would have expired already.")
+        raise Invalid("The key would have expired already.", "expires_at")
 
 
 def _digest(secret: str) -> bytes:

@@ -25,12 +25,13 @@ class StoredAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     body: dict[str, Any] | None = None
     rule: str = ""
     detail: str = ""
+    field: str = ""
 
     def give(self) -> Answer | DomainError:
         """The answer or the refusal, as it was given first."""
         if self.body is not None:
             return Answer(self.body, self.position, replayed=True)
-        refusal = _kind(self.rule)(self.detail)
+        refusal = _kind(self.rule)(self.detail, self.field)
         refusal.replayed = True
         return refusal
 

@@ -10,7 +10,11 @@ from application.store import answers
 from application.store.answers import StoredAnswer
 from application.store.batch import Batch
 from application.store.work import Answer, Command, Key, Outcome, Work
-from domain.errors import DomainError, Forbidden, IdempotencyKeyReused
+from domain.errors import DomainError, Forbidden, IdempotencyKeyReused, Stale
+
+NOT_KEPT = (Forbidden, Stale)
+"""Refusals of somebody to whom the key is nothing, and of a version that is not the latest, after
+which the same may be asked with another."""
 
 logger = structlog.get_logger(__name__)
 
@@ -34,10 +38,8 @@ class Decided:
     def to_keep(self, first: int, head: int) -> StoredAnswer | None:
         """What to keep under the command's keys; None after a bug, so that it can be retried."""
         outcome = self.durable(first, head)
-        if isinstance(outcome, Forbidden):  # of somebody else, to whom the key is nothing
-            return None
         if isinstance(outcome, DomainError):
-            return StoredAnswer(head, None, outcome.rule(), outcome.detail)
+            return StoredAnswer(head, None, outcome.rule(), outcome.detail, outcome.field)
         if isinstance(outcome, Exception):
             return None
         return StoredAnswer(outcome.position, outcome.body)
@@ -60,7 +62,7 @@ def decide_all(
             item = _refuse(batch, command) or item
         if item is None:
             item = _decide(batch, command)
-            if not isinstance(item.outcome, Forbidden):
+            if not isinstance(item.outcome, NOT_KEPT):
                 fresh.update({(key.scope, key.key): (key, item) for key in command.keys})
         decided.append(item)
     return decided, fresh

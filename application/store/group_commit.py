@@ -87,7 +87,7 @@ class Executor:
         self._mutex = threading.Lock()
         self._queue: deque[_Pending] = deque()
         self._batch: list[_Pending] = []
-        self._busy = False
+        self._leader: _Pending | None = None
         self._aggregates: IdentityMap = OrderedDict()
         self._known: Head | None = None
         self._committing = False
@@ -114,20 +114,35 @@ class Executor:
         last = pending[-1]
         with self._mutex:
             self._queue.extend(pending)
-            leads = not self._busy
-            self._busy = True
-        while last.outcome is None:
-            if not leads:
-                last.turn.acquire()
-            if last.outcome is None:
-                self._lead()
-            leads = False
+            leads = self._leader is None
+            if leads:
+                self._leader = last
+        try:
+            while last.outcome is None:
+                if not leads:
+                    last.turn.acquire()
+                if last.outcome is None:
+                    self._lead()
+                leads = False
+        except BaseException:
+            self._withdraw(pending)
+            raise
+
+    def _withdraw(self, pending: list[_Pending]) -> None:
+        """Somebody was interrupted, like a job past its time: what they wait for is not decided
+        any more, and the next one leads if it was their turn."""
+        with self._mutex:
+            self._queue = deque(item for item in self._queue if item not in pending)
+        if self._leader is pending[-1]:
+            self._hand_over([])
 
     def _lead(self) -> None:
-        with self._mutex:
-            batch = [self._queue.popleft() for _ in range(min(LARGEST_BATCH, len(self._queue)))]
+        batch: list[_Pending] = []
         self._batch = batch
         try:
+            with self._mutex:
+                while self._queue and len(batch) < LARGEST_BATCH:
+                    batch.append(self._queue.popleft())
             self._run(batch)
         finally:
             self._hand_over(batch)
@@ -146,8 +161,7 @@ class Executor:
     def _hand_over(self, batch: list[_Pending]) -> None:
         """Wake those whose command is done, and one who waits to lead the next batch."""
         with self._mutex:
-            successor = self._queue[-1] if self._queue else None
-            self._busy = successor is not None
+            self._leader = successor = self._queue[-1] if self._queue else None
         for item in batch:
             item.outcome = item.outcome or StoreUnavailable("The batch was interrupted.")
             item.turn.release()

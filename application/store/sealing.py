@@ -88,10 +88,10 @@ class Keys:
 
     def write(self, writes: Writes) -> None:
         """Store the keys that were made, and delete those that were destroyed; whoever is erased
-        has no account any more either."""
+        has no account any more either. The key goes first: who adds an account holds it."""
+        writes.delete(customer_keys, [(customer_id,) for customer_id in self._destroyed])
         for customer_id in self._destroyed:
             writes.run(f"DELETE FROM {accounts.name} WHERE subject_id = %s", customer_id)  # nosec B608
-        writes.delete(customer_keys, [(customer_id,) for customer_id in self._destroyed])
         writes.upsert(customer_keys, list(self._made.items()))
 
     def seal(self, customer_id: UUID, content: Content, place: bytes) -> Content:

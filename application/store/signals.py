@@ -35,6 +35,8 @@ class Bell:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._rings = 0
+        self.waiting = 0
+        """How many threads wait for it at the moment."""
 
     def ring(self) -> None:
         with self._condition:
@@ -48,7 +50,11 @@ class Bell:
     def wait(self, heard: int, timeout: float) -> None:
         """Return when it has rung since `heard`, or after `timeout` seconds."""
         with self._condition:
-            self._condition.wait_for(lambda: self._rings != heard, timeout)
+            self.waiting += 1
+            try:
+                self._condition.wait_for(lambda: self._rings != heard, timeout)
+            finally:
+                self.waiting -= 1
 
 
 class Signals:

@@ -68,7 +68,9 @@ def commit(writes: Writes) -> None:
 _FOUND = f"""
 SELECT head, head_hash,
        CASE WHEN events.position = %s THEN events.hash END AS known_hash,
-       (SELECT json_agg(kept)::text FROM idempotency kept WHERE kept.id = ANY(%s::uuid[])) AS kept,
+       CASE WHEN row_number() OVER (ORDER BY events.position) = 1 THEN
+            (SELECT json_agg(kept)::text FROM idempotency kept WHERE kept.id = ANY(%s::uuid[]))
+       END AS kept,
        {log.COLUMNS_SQL}
   FROM (SELECT position AS head, hash AS head_hash FROM log_head LIMIT 1) AS log_head
   LEFT JOIN events ON events.position BETWEEN %s AND %s

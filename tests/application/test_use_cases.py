@@ -346,6 +346,7 @@ def test_an_order_of_a_cancelled_event_is_neither_placed_nor_paid_but_refunded(d
         desk.pay(OTHER_ORDER)
     with pytest.raises(EventCancelled):
         desk.pay(OTHER_ORDER, amount=1)
+    assert desk.kinds(OTHER_ORDER) == ["Order.Placed", *["Order.PaymentRefused"] * 2]
     with pytest.raises(EventCancelled):
         desk.place(THIRD, order=UUID(int=23))
     assert desk.do(refund_order, order_id=ORDER).body["status"] == "refunded"

@@ -88,7 +88,7 @@ SQL = (
     Try("as words", "olga", "GET /api/v1/events/{event}/sales?group_by=day;DROP TABLE x", FIELDS),
     Try("as a read model", "admin", "GET /api/v1/projections/orders';DROP TABLE x", NOTHING),
     Try("rebuilds a table", "admin", "POST /api/v1/projections/accounts/rebuild", NOTHING),
-    Try("as a topic", "shop", "GET /api/v1/log?topics=' OR '1'='1", "200", shows={"items": []}),
+    Try("as a topic", "shop", "GET /api/v1/log?topics=' OR '1'='1", FIELDS),
     Try("as a figure", "shop", "GET /api/v1/events/{event}/figures/a'--/sources", NOTHING),
     Try("as an address", "nobody", "POST /api/v1/auth/login", NOBODY,
         {"email": "' OR 1=1--", "password": "' OR 1=1--"}),
@@ -129,8 +129,8 @@ JSON = (
     Try("a member twice: the last counts", "shop", "POST /api/v1/customers", "201",
         raw=b'{"name":"Eve","name":"Mallory","email":"m@example.org"}',
         shows={"name": "Mallory"}, records=1),
-    Try("compressed", "shop", "POST /api/v1/customers", UNREADABLE, raw=b"\x1f\x8b\x08\0\0",
-        headers={"Content-Encoding": "gzip"}),
+    Try("compressed", "shop", "POST /api/v1/customers", "415 unsupported-media-type",
+        raw=b"\x1f\x8b\x08\0\0", headers={"Content-Encoding": "gzip"}),
 )  # fmt: skip
 
 NUMBERS = (

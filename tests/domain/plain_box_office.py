@@ -31,6 +31,7 @@ class PlainEvent:
     doors: datetime
     ends: datetime
     status: str = "draft"
+    over_since: datetime | None = None
 
 
 @dataclass
@@ -63,7 +64,7 @@ class PlainTicket:
     holder: UUID
     reentry: bool
     secrets: list[str]
-    void: bool = False
+    void_since: datetime | None = None
     blocked: bool = False
     inside: bool = False
     admissions: int = 0
@@ -118,6 +119,7 @@ class PlainBoxOffice:
         if step == "publish" and self.now >= event.ends:
             return "EventOver"
         event.status = after
+        event.over_since = self.now if after in {"completed", "cancelled"} else None
         return "ok"
 
     def change_capacity(self, event_id: UUID, capacity: int | None) -> str:
@@ -198,13 +200,13 @@ class PlainBoxOffice:
         told_before = order.total == 0 or reference == order.reference
         if is_paid and told_before and amount in {None, order.total}:
             return "nothing"
-        if order.status == "placed" and self.events[order.event].status == "cancelled":
-            return "EventCancelled"
         order.attempts += 1
         if order.status != "placed":
             return "AlreadyPaid" if is_paid else "WrongOrderStatus"
         if self.now >= order.expires:
             return "HoldExpired"
+        if self.events[order.event].status == "cancelled":
+            return "EventCancelled"
         if amount not in {None, order.total}:
             return "AmountMismatch"
         order.status, order.reference = "paid", reference
@@ -247,7 +249,7 @@ class PlainBoxOffice:
         order.refunded |= chosen
         order.status = "partly_refunded" if order.sold else "refunded"
         for ticket in chosen:
-            self.tickets[ticket].void = True
+            self.tickets[ticket].void_since = self.now
         return "ok"
 
     # Tickets
@@ -258,7 +260,7 @@ class PlainBoxOffice:
             return "NotFound"
         status = self.events[ticket.event].status
         objections = {
-            "canceled": ticket.void,
+            "canceled": ticket.void_since is not None,
             "blocked": ticket.blocked,
             "already_redeemed": ticket.admissions > 0,
             "same_holder": ticket.holder == to,
@@ -275,7 +277,7 @@ class PlainBoxOffice:
         ticket = self.tickets.get(ticket_id)
         if ticket is None:
             return "NotFound"
-        if ticket.void:
+        if ticket.void_since is not None:
             return "TicketVoid"
         outcome = "nothing" if ticket.blocked else "ok"
         ticket.blocked = True
@@ -290,14 +292,21 @@ class PlainBoxOffice:
         return outcome
 
     def scan(
-        self, event_id: UUID, ticket_id: UUID | None, secret: str | None, *, out: bool, forced: bool
+        self,
+        event_id: UUID,
+        ticket_id: UUID | None,
+        secret: str | None,
+        at: datetime,
+        *,
+        out: bool,
+        forced: bool,
     ) -> str:
         ticket = self.tickets.get(ticket_id) if ticket_id is not None else None
         if ticket is None or secret not in {None, *ticket.secrets}:
             shown = str(ticket_id) if secret is None else secret
             self.forgeries[shown] = self.forgeries.get(shown, 0) + 1
             return self._why_none_such(ticket_id if secret is None else None)
-        for objection in self._objections(ticket, event_id, secret, out=out):
+        for objection in self._objections(ticket, event_id, secret, at, out=out):
             if not (forced and objection in OVERRIDABLE):
                 return objection
         ticket.inside = not out
@@ -311,19 +320,21 @@ class PlainBoxOffice:
         return "unpaid" if self.orders[order_id].status == "placed" else "canceled"
 
     def _objections(
-        self, ticket: PlainTicket, event_id: UUID, secret: str | None, *, out: bool
+        self, ticket: PlainTicket, event_id: UUID, secret: str | None, at: datetime, *, out: bool
     ) -> list[str]:
         event = self.events[event_id]
         used_up = ticket.inside or (ticket.admissions > 0 and not ticket.reentry)
-        live = event.status in {"published", "ongoing"}
+        was_void = ticket.void_since is not None and ticket.void_since <= at
+        was_over = event.over_since is not None and event.over_since <= at
+        was_open = event.status != "draft" and event.doors <= at < event.ends
         objections = (
             ("revoked", secret not in {None, ticket.secrets[-1]}),
             ("product", ticket.event != event_id),
-            ("canceled", ticket.void and not out),
+            ("canceled", was_void and not out),
             ("blocked", ticket.blocked and not out),
             ("invalid", out and not ticket.inside),
             ("already_redeemed", not out and used_up),
-            ("canceled", not out and event.status == "cancelled"),
-            ("invalid_time", not out and not (live and event.doors <= self.now < event.ends)),
+            ("canceled", not out and was_over and event.status == "cancelled"),
+            ("invalid_time", not out and (was_over or not was_open)),
         )
         return [reason for reason, applies in objections if applies]

@@ -100,15 +100,19 @@ class BoxOffice(RuleBasedStateMachine):
     def aggregate(self, aggregate_id: UUID) -> Aggregate | None:
         raise NotImplementedError
 
-    def expect(self, expected: set[str], decide: Decide, **arguments: Any) -> None:
-        outcome, facts = self.run(decide, Context(actor="", at=self.plain.now), arguments)
+    def expect(
+        self, expected: set[str], decide: Decide, at: datetime | None = None, **arguments: Any
+    ) -> None:
+        """`at` is when it happened, if that was not just now."""
+        at = at or self.plain.now
+        outcome, facts = self.run(decide, Context(actor="", at=at), arguments)
         assert outcome in expected
         for fact in facts:
+            assert fact.occurred_at == at
             self.note(fact)
 
     def note(self, fact: Fact) -> None:
         """Keep what only the facts tell: secrets and amounts."""
-        assert fact.occurred_at == self.plain.now
         match fact:
             case Ticket.Issued() | Ticket.Transferred():
                 self.secrets.append(fact.secret)
@@ -312,10 +316,19 @@ class BoxOffice(RuleBasedStateMachine):
         self.expect({expected}, decide, ticket_id=ticket_id)
 
     @precondition(lambda self: self.secrets)
-    @rule(which=pick, event_id=an_event, out=st.sampled_from([False, False, True]), forced=rarely)
-    def scan_a_secret(self, which: int, event_id: UUID, out: bool, forced: bool) -> None:
-        """One that some ticket has or had."""
-        self.scan(event_id, self.secrets[-1 - which % len(self.secrets)], None, out, forced)
+    @rule(
+        which=pick,
+        event_id=an_event,
+        out=st.sampled_from([False, False, True]),
+        forced=rarely,
+        late=st.sampled_from([0, 0, 0, 1, 10, 30]),
+    )
+    def scan_a_secret(
+        self, which: int, event_id: UUID, out: bool, forced: bool, late: int = 0
+    ) -> None:
+        """One that some ticket has or had; told `late` minutes after it happened."""
+        secret = self.secrets[-1 - which % len(self.secrets)]
+        self.scan(event_id, secret, None, out, forced, timedelta(minutes=late))
 
     @precondition(lambda self: self.secrets)
     @rule(which=pick)
@@ -340,13 +353,21 @@ class BoxOffice(RuleBasedStateMachine):
         self.scan(event_id, None, self.a_ticket(which), out, forced)
 
     def scan(
-        self, event_id: UUID, secret: str | None, ticket_id: UUID | None, out: bool, forced: bool
+        self,
+        event_id: UUID,
+        secret: str | None,
+        ticket_id: UUID | None,
+        out: bool,
+        forced: bool,
+        late: timedelta = timedelta(0),
     ) -> None:
         named = ticket_id if secret is None else ticket_id_in(secret)
-        expected = self.plain.scan(event_id, named, secret, out=out, forced=forced)
+        at = self.plain.now - late
+        expected = self.plain.scan(event_id, named, secret, at, out=out, forced=forced)
         self.expect(
             {expected},
             gate.check_in,
+            at,
             scan=Scan(event_id, "exit" if out else "entry", forced=forced),
             event_id=event_id,
             ticket_id=named,
@@ -411,7 +432,8 @@ class BoxOffice(RuleBasedStateMachine):
             assert ticket is None
             return
         assert isinstance(ticket, Ticket)
-        assert (ticket.status == "voided") == plain.void
+        assert (ticket.status == "voided") == (plain.void_since is not None)
+        assert ticket.voided_at == plain.void_since
         assert (ticket.holder_id, ticket.blocked) == (plain.holder, plain.blocked)
         assert (ticket.inside, ticket.admissions) == (plain.inside, plain.admissions)
         assert [*ticket.old_secrets, ticket.secret] == plain.secrets

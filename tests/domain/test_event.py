@@ -24,6 +24,7 @@ from domain.errors import (
     WrongEventStatus,
 )
 from domain.event import Event
+from domain.money import LARGEST_PRICE
 from tests.domain.given import (
     ADULT,
     CAMPER,
@@ -368,6 +369,7 @@ def test_an_event_that_has_ended_changes_no_more(status: str, rule: type[DomainE
     [
         {"name": " "},
         {"price": -1},
+        {"price": LARGEST_PRICE + 1},
         {"quantity": -1},
         {"min_per_order": 0},
         {"min_per_order": 3, "max_per_order": 2},
@@ -438,6 +440,16 @@ def test_the_quantity_stays_above_what_is_held_and_sold():
 )
 def test_the_gate_is_open_from_the_doors_to_the_end(status: str, at: datetime, reason: str | None):
     assert led_to(status).why_no_entry(at) == reason
+
+
+def test_a_gate_was_open_until_the_event_ended():
+    completed, cancelled = led_to("ongoing"), led_to("ongoing")
+    completed.complete(DOORS + MOMENT)
+    cancelled.cancel("storm", DOORS + MOMENT)
+    assert completed.why_no_entry(DOORS + MOMENT) == "invalid_time"
+    assert cancelled.why_no_entry(DOORS + MOMENT) == "canceled"
+    assert completed.why_no_entry(DOORS) is cancelled.why_no_entry(DOORS) is None
+    assert completed.why_no_entry(DOORS - MOMENT) == "invalid_time"
 
 
 def test_without_doors_the_gate_is_open_from_the_first_day():

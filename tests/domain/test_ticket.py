@@ -12,6 +12,7 @@ from tests.domain.given import (
     BORIS,
     CLARA,
     FIRST,
+    MOMENT,
     NEW_SECRET,
     NOW,
     OTHER_FESTIVAL,
@@ -117,6 +118,13 @@ def test_a_blocked_ticket_admits_only_while_it_is_not_blocked():
 
 def test_a_void_ticket_admits_nobody():
     assert scan(voided()) == "canceled"
+
+
+def test_a_void_ticket_had_admitted_until_then():
+    ticket = issued()
+    ticket.void("refunded", NOW + MOMENT)
+    assert ticket.present(entry(), ticket.secret, why_not=None, now=NOW) is None
+    assert ticket.present(entry(), ticket.secret, why_not=None, now=NOW + MOMENT) == "canceled"
 
 
 def test_a_void_ticket_is_void_before_anything_else():

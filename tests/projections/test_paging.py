@@ -74,7 +74,11 @@ def read_all(connection: Connection, **how: Any) -> list[list[int]]:
     return [numbers(found) for found in pages]
 
 
-def cursor(*values: Any) -> str:
+def cursor(*values: Any, connection: Connection | None = None, by: Any = BY_START) -> str:
+    """With these values; and with the mark of the list ordered so, if there is a connection."""
+    if connection is not None:
+        given = page(connection, select(gigs.c.id), order=by, limit=1)["next"]
+        values = (msgspec.json.decode(base64.urlsafe_b64decode(given + "=="))[0], *values)
     return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
 
 
@@ -142,18 +146,42 @@ def test_items_take_the_shape_asked_for(connection):
         "A",
         "AAAA",
         cursor(),
-        cursor("2026-06-01T19:30:00Z"),
-        cursor("2026-06-01T19:30:00Z", str(UUID(int=1)), "more"),
-        cursor("2026-06-01T19:30:00", str(UUID(int=1))),
-        cursor("2026-06-01T19:30:00Z", 1),
-        cursor(None, None),
-        cursor("9999-99-99T00:00:00Z", str(UUID(int=1))),
         cursor("2026-06-01T19:30:00Z", str(UUID(int=1))) + "!",
+        cursor("2026-06-01T19:30:00Z", str(UUID(int=1))),
     ],
 )
-def test_a_cursor_of_another_list_or_of_nobody_is_refused(connection, foreign):
+def test_a_cursor_of_nobodys_is_refused(connection, foreign):
     with pytest.raises(BadCursor):
         page(connection, select(gigs.c.id), order=BY_START, after=foreign)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (),
+        ("2026-06-01T19:30:00Z",),
+        ("2026-06-01T19:30:00Z", str(UUID(int=1)), "more"),
+        ("2026-06-01T19:30:00", str(UUID(int=1))),
+        ("2026-06-01T19:30:00Z", 1),
+        (None, None),
+        ("9999-99-99T00:00:00Z", str(UUID(int=1))),
+    ],
+)
+def test_a_cursor_that_was_changed_is_refused(connection, values):
+    forged = cursor(*values, connection=connection)
+    with pytest.raises(BadCursor):
+        page(connection, select(gigs.c.id), order=BY_START, after=forged)
+
+
+def test_a_cursor_is_good_for_its_own_list_only(connection):
+    given = page(connection, select(gigs.c.id), order=BY_START, limit=2)["next"]
+    assert page(connection, select(gigs.c.id), order=BY_START, after=given)["items"]
+    for other in (
+        {"order": BY_START, "descending": True},
+        {"order": (gigs.alias("others").c.starts_at, gigs.c.id)},
+    ):
+        with pytest.raises(BadCursor):
+            page(connection, select(gigs.c.id), after=given, **other)
 
 
 @pytest.mark.parametrize(
@@ -161,10 +189,7 @@ def test_a_cursor_of_another_list_or_of_nobody_is_refused(connection, foreign):
     [("name", "a\0b"), ("seats", 2**64), ("seats", 1.5), ("seats", True), ("day", "2026-02-30")],
 )
 def test_a_cursor_holding_what_no_database_takes_is_refused(connection, column, value):
+    by = (gigs.c[column], gigs.c.id)
+    forged = cursor(value, str(UUID(int=1)), connection=connection, by=by)
     with pytest.raises(BadCursor):
-        page(
-            connection,
-            select(gigs.c.id),
-            order=(gigs.c[column], gigs.c.id),
-            after=cursor(value, str(UUID(int=1))),
-        )
+        page(connection, select(gigs.c.id), order=by, after=forged)

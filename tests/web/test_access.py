@@ -15,6 +15,7 @@ from application.composition import compose
 from tests.keys import bearer
 from tests.web.conftest import BoxOffice, Json
 from tests.workers.processes import eventually
+from web.permissions import SCOPES_OF_ORGANIZERS
 from web.tokens import ACCESS_LIFETIME
 
 PASSWORD = "correct horse battery"
@@ -343,9 +344,38 @@ def test_a_revoked_key_is_out_at_once(anybody: BoxOffice, office: BoxOffice):
 
 
 def test_a_service_may_only_what_its_scopes_say(anybody: BoxOffice, office: BoxOffice):
-    secret = _key(office)
-    assert status_of(anybody, secret, "/api/v1/orders") == 403
-    assert status_of(anybody, secret, "/api/v1/log") == 403
+    service = BoxOffice(office.turnstile, bearer(_key(office)))
+    for path, scope in (("/api/v1/orders", "orders:read"), ("/api/v1/log", "log:read")):
+        problem = service.get(path, 403)
+        assert problem["detail"] == f"This needs a key with the scope {scope}."
+        assert problem["title"] == "The caller may not do this"
+
+
+def test_the_key_of_an_organizer_is_made_for_what_it_can_do(office: BoxOffice):
+    new = {"name": "Shop", "role": "service", "organizer_id": str(uuid4())}
+    admin, useless = _admin(office), ["customers:write", "log:read"]
+    problem = admin.post("/api/v1/api-keys", {**new, "scopes": [*useless, "orders:write"]}, 422)
+    assert problem["errors"][0]["field"] == "scopes"
+    assert all(scope in problem["detail"] for scope in useless)
+    usable = sorted(SCOPES_OF_ORGANIZERS)
+    admin.post("/api/v1/api-keys", {**new, "scopes": usable}, 201)
+    old = _key(office, scopes=useless, subject_id=UUID(new["organizer_id"]))
+    problem = BoxOffice(office.turnstile, bearer(old)).get("/api/v1/log", 403)
+    assert problem["detail"] == "The key of an organizer may not do this, whatever its scopes."
+
+
+def test_statistics_of_no_event_are_a_bad_request_for_an_organizer_too(
+    anybody: BoxOffice, office: BoxOffice
+):
+    admin, body = _admin(office), registration()
+    account = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    admin.post("/api/v1/accounts", account, 201)
+    olga = BoxOffice(office.turnstile, bearer(log_in(anybody, body)["access_token"]))
+    unknown, others = uuid4(), office.event()["id"]
+    for path in ("/stats", "/stats/daily", "/stats/scans"):
+        assert str(unknown) in olga.get(f"{path}?event_id={unknown}", 400)["detail"]
+        olga.get(f"{path}?event_id={others}", 403)
+    olga.get(f"/api/v1/orders?event_id={unknown}", 404)
 
 
 def test_an_attendee_orders_and_sees_own_orders_only(anybody: BoxOffice, office: BoxOffice):

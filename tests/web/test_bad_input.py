@@ -325,6 +325,41 @@ def test_the_wrong_field_is_named(
     assert problem["errors"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "rule", "field"),
+    [
+        ({"currency": "XXX"}, "invalid-money", "currency"),
+        ({"timezone": "Mars/Phobos"}, "invalid-event", "timezone"),
+        ({"title": " "}, "invalid-event", "title"),
+        ({"ends_at": EVENT["starts_at"]}, "invalid-event", "ends_at"),
+        ({"doors_open_at": "2999-01-01T00:00:00Z"}, "invalid-event", "doors_open_at"),
+        (selling(price="1.505"), "invalid-money", "ticket_types.0.price"),
+        (selling(price="1000000000.01"), "invalid-ticket-type", "ticket_types.0.price"),
+        (
+            selling(min_per_order=3, max_per_order=2),
+            "invalid-ticket-type",
+            "ticket_types.0.max_per_order",
+        ),
+    ],
+)
+def test_the_field_that_a_rule_blames_is_named_also_when_asked_again(
+    office: BoxOffice, wrong: dict[str, Any], rule: str, field: str
+):
+    key = str(uuid4())
+    for _ in range(2):
+        problem = office.post("/api/v1/events", EVENT | wrong, 422, Idempotency_Key=key)
+        assert problem["type"] == f"/problems/{rule}"
+        assert [error["field"] for error in problem["errors"]] == [field]
+        assert problem["errors"][0]["pointer"] == "/" + field.replace(".", "/")
+
+
+def test_the_amount_of_a_payment_is_named(office: BoxOffice):
+    order = office.order(office.event(), office.customer())
+    path = f"/api/v1/orders/{order['id']}/pay"
+    problem = office.post(path, {"method": "card", "amount": "1.505"}, 422)
+    assert [error["field"] for error in problem["errors"]] == ["amount"]
+
+
 def test_neither_secret_nor_ticket_is_no_attempt(office: BoxOffice):
     problem = office.post("/api/v1/checkins", {"event_id": str(SOME)}, 422)
     assert problem["errors"][0]["field"] == "secret"
@@ -420,8 +455,9 @@ def test_statistics_say_why_they_cannot_answer(office: BoxOffice, query: str):
     ],
 )
 def test_a_forged_cursor_is_refused_or_harmless(office: BoxOffice, last: Any):
-    cursor = base64.urlsafe_b64encode(json.dumps(last).encode()).rstrip(b"=").decode()
-    event = office.event()
+    event, other = office.event(capacity=2), office.event(capacity=1)
+    for what in (event, event, other):
+        office.sold(what, office.customer())
     office.catch_up()
     for path in (
         "/api/v1/events",
@@ -433,6 +469,10 @@ def test_a_forged_cursor_is_refused_or_harmless(office: BoxOffice, last: Any):
         "/api/v1/orders",
     ):
         joint = "&" if "?" in path else "?"
+        given = office.get(f"{path}{joint}limit=1")["next"]
+        mark = json.loads(base64.urlsafe_b64decode(given + "=="))[0]
+        forged = [mark, *last] if isinstance(last, list) else last
+        cursor = base64.urlsafe_b64encode(json.dumps(forged).encode()).rstrip(b"=").decode()
         response = office.send("GET", f"{path}{joint}after={cursor}")
         assert response.status_code in (200, 400, 422), path
 

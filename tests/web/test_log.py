@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from application import keys, proofs
 from application.checkpoints import take_checkpoint
 from application.proofs import read_proof
@@ -12,6 +14,7 @@ from projections.customer_statistics import CUSTOMER_STATISTICS
 from projections.engine.tables import parked
 from tests.web.conftest import ADULT, BoxOffice, ticket_ids
 from tests.workers.processes import eventually
+from web.schemas.log import TOPICS
 from workers.jobs import jobs_of
 
 
@@ -178,6 +181,19 @@ def test_the_feed_goes_on_where_it_ended(office: BoxOffice):
     chosen = office.send("GET", query)
     assert {fact["what"] for fact in chosen.json["items"]} == {"Order.Paid", "Ticket.Issued"}
     assert chosen.json["items"][-1]["data"]["secret"] == "redacted"
+
+
+@pytest.mark.parametrize("topics", ["Nonsense", "Order", "Order.Paid,order.paid", ",", "%00"])
+def test_a_follower_of_what_is_never_recorded_is_told(office: BoxOffice, topics: str):
+    problem = office.get(f"/api/v1/log?topics={topics}", 422)
+    assert problem["errors"][0]["field"].startswith("topics.")
+    assert "Order.Placed" in problem["errors"][0]["message"]
+
+
+def test_a_follower_may_name_every_topic_or_none(office: BoxOffice):
+    start = office.customer()["position"] - 1
+    for topics in ("", ",".join(TOPICS)):
+        assert len(office.get(f"/api/v1/log?after={start}&topics={topics}")["items"]) == 1
 
 
 def test_checkpoints_are_listed_the_newest_first(office: BoxOffice):

@@ -100,6 +100,12 @@ GET /health/live
 GET /health/ready
 GET /metrics
 """
+MAKING = {
+    "POST /api/v1/events",
+    "POST /api/v1/customers",
+    "POST /api/v1/orders",
+    "POST /api/v1/checkins",
+}
 METHODS = {"get", "post", "patch", "put", "delete"}
 
 
@@ -139,7 +145,8 @@ def test_commands_and_queries_say_what_they_take_and_give(document: Any):
     named = operations(document)
     for name in filter(None, COMMANDS.split("\n")):
         headers = _parameters(document, named[name])
-        assert {"Idempotency-Key", "If-Match", "X-Request-ID"} <= headers, name
+        assert {"Idempotency-Key", "X-Request-ID"} <= headers, name
+        assert ("If-Match" in headers) == (name not in MAKING), name
         assert {"400", "404", "409", "412", "422", "503"} <= set(named[name]["responses"])
         success = next(iter(s for s in named[name]["responses"] if s.startswith("2")))
         assert {"ETag", "Turnstile-Position"} <= set(named[name]["responses"][success]["headers"])
@@ -176,6 +183,25 @@ def test_money_is_documented_as_a_string(document: Any):
     assert schemas["NewTicketType"]["properties"]["price"]["type"] == "string"
     assert schemas["RecordedOrder"]["properties"]["total"]["type"] == "string"
     assert schemas["NewOrder"]["additionalProperties"] is False
+
+
+def test_answers_may_get_more_members_and_requests_may_not(document: Any):
+    schemas = document["components"]["schemas"]
+    assert "additionalProperties" not in schemas["RecordedOrder"] | schemas["Problem"]
+    assert schemas["NewLine"]["additionalProperties"] is False
+
+
+def test_every_operation_says_for_whom_it_is(document: Any):
+    named = operations(document)
+    credentials: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
+    assert named["GET /api/v1/events"]["security"] == [{}, *credentials]
+    assert named["POST /api/v1/orders"]["security"] == credentials
+    assert named["POST /api/v1/auth/logout"]["security"] == credentials[:1]
+    for operation in named.values():
+        assert "For " in operation["description"]
+    assert named["GET /api/v1/log"]["description"].endswith(
+        "For admins and auditors and keys with `log:read`."
+    )
 
 
 def test_it_is_not_sent_again_to_who_has_it(office: BoxOffice):

@@ -1,6 +1,8 @@
 """Every query of the interface: its exact fields, and that it keeps to what was asked."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +12,7 @@ from application.store.database import for_queries
 from application.store.signals import READ_MODELS
 from tests.statements import hearing
 from tests.web.conftest import ADULT, CHILD, BoxOffice, Json, ticket_ids
+from tests.workers.processes import eventually
 
 COUNTS = {
     "event_id",
@@ -286,6 +289,52 @@ def test_a_query_that_waits_asks_again_only_when_something_has_moved(
         seen(office, "/api/v1/customers", customer["position"])
     rings = bell.heard() - heard  # one perhaps, as the process begins to listen
     assert sum("FROM tracking" in sql for sql in asked) <= 2 + rings
+
+
+def test_not_all_threads_wait_for_what_may_never_come(
+    office: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("web.reading.WAIT_SECONDS", 1.0)
+    bell = office.turnstile.signals.bells[READ_MODELS]
+    half = office.turnstile.settings.web_threads // 2
+    with ThreadPoolExecutor(half) as threads:
+        waiting = [threads.submit(seen, office, "/api/v1/events", 10**17) for _ in range(half)]
+        assert eventually(lambda: bell.waiting == half)
+        started = time.monotonic()
+        refused = seen(office, "/api/v1/events", 10**17)
+        assert time.monotonic() - started < 0.5
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert seen(office, "/api/v1/events", 1).status_code == 200
+    assert {answer.result().status_code for answer in waiting} == {503}
+    assert bell.waiting == 0
+
+
+def test_what_is_looked_up_tells_the_version_that_a_command_may_be_held_to(office: BoxOffice):
+    event, ada, grace = office.event(), office.customer(), office.customer("Grace")
+    order = office.order(event, ada)
+    path = f"/api/v1/orders/{order['id']}"
+    office.post(f"{path}/pay", {"method": "card", "amount": "0.01"}, 409)
+    office.catch_up()
+    response = office.send("GET", path)
+    assert response.json["version"] == 2
+    assert response.headers["ETag"] == '"2"'
+    paid = office.post(f"{path}/pay", {"method": "card"}, If_Match=response.headers["ETag"])
+    ticket_id = ticket_ids(paid)[0]
+    office.scan(event, ticket_id=ticket_id)
+    office.scan(event, ticket_id=ticket_id)
+    assert office.get(f"/api/v1/tickets/{ticket_id}")["version"] == 3
+    office.patch(f"/api/v1/customers/{grace['id']}", {"name": "Grace H."})
+    assert office.get(f"/api/v1/customers/{grace['id']}")["version"] == 2
+    assert office.get(f"/api/v1/customers/{ada['id']}")["version"] == 1
+
+
+def test_a_version_is_told_no_newer_than_what_is_shown(office: BoxOffice):
+    order = office.order(office.event(), office.customer())
+    path = f"/api/v1/orders/{order['id']}"
+    assert office.get(path)["version"] == 1
+    office.post(f"{path}/pay", {"method": "card"})
+    behind = office.get(path, caught_up=False)
+    assert (behind["status"], behind["version"]) == ("placed", 1)
 
 
 @pytest.mark.parametrize("bad", ["", "x", "-1", "1.5", "9" * 19])

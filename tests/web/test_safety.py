@@ -114,6 +114,16 @@ def test_a_repeated_command_is_answered_though_the_version_moved_on(office: BoxO
     assert (again.status_code, again.json) == (200, first.json)
 
 
+def test_a_mended_version_is_heard_under_the_same_key(office: BoxOffice):
+    event, headers = office.event(), key()
+    path = f"/api/v1/events/{event['id']}"
+    stale = headers | {"If-Match": '"1"'}
+    assert office.send("PATCH", path, json={"venue": "Barn"}, headers=stale).status_code == 412
+    mended = headers | {"If-Match": f'"{event["version"]}"'}
+    answer = office.send("PATCH", path, json={"venue": "Barn"}, headers=mended)
+    assert (answer.status_code, answer.json["venue"]) == (200, "Barn")
+
+
 def test_a_job_is_asked_for_once_under_a_key(office: BoxOffice):
     path, headers = "/api/v1/projections/catalogue/rebuild", key()
     with ThreadPoolExecutor(8) as threads:

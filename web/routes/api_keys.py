@@ -9,13 +9,14 @@ from sqlalchemy import Connection, select
 from application.access import api_keys
 from application.access.identity import ORGANIZER
 from application.access.tables import api_keys as keys_table
-from domain.errors import Forbidden, NotFound
+from domain.errors import Forbidden, Invalid, NotFound
 from projections.paging import Item, page
 from web.blueprint import Blueprint
 from web.caller import caller
 from web.current import turnstile
 from web.once import Change, Outcome
 from web.owners import Asking
+from web.permissions import SCOPES_OF_ORGANIZERS
 from web.reading import reads_primary
 from web.schemas.access import KeyInfo, KeyMade, KeyPage, NewKey, PageQuery
 from web.schemas.common import Nothing
@@ -39,6 +40,7 @@ def create_key(body: dict[str, Any]) -> Change:
     """Make a key; its secret is shown this once"""
     organizer_id = _organizer_for(body.pop("organizer_id", None))
     _require_events(body["event_ids"], organizer_id)
+    _require_usable(body["scopes"], organizer_id)
 
     def change(connection: Connection) -> Outcome:
         key, secret = api_keys.create(
@@ -94,6 +96,14 @@ def _require_events(event_ids: list[UUID], organizer_id: UUID | None) -> None:
         for event_id in event_ids:
             if owners.organizer_of(event_id) != organizer_id and organizer_id is not None:
                 raise Forbidden(f"The event {event_id} is another organizer's.")
+
+
+def _require_usable(scopes: list[str], organizer_id: UUID | None) -> None:
+    """Raise unless a key that acts for that organizer, if for one, can do something by each."""
+    useless = set(scopes) - SCOPES_OF_ORGANIZERS
+    if organizer_id is not None and useless:
+        listed = ", ".join(sorted(useless))
+        raise Invalid(f"The key of an organizer can do nothing by {listed}.", "scopes")
 
 
 def _shown(row: Item) -> Item:

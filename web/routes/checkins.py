@@ -31,7 +31,7 @@ EXAMPLE = {
 }
 
 
-@blueprint.post("")
+@blueprint.makes("")
 @blueprint.takes(NewCheckIn, example=EXAMPLE)
 @blueprint.records(RecordedCheckIn, 201)
 def check_in(body: dict[str, Any]) -> Response:

@@ -16,14 +16,14 @@ from projections.customers import CUSTOMERS
 from web.blueprint import Blueprint
 from web.commands import change, create
 from web.encoding import streamed_json
-from web.reading import found, reads
+from web.reading import found, reads, reads_version
 from web.schemas.common import Nothing
 from web.schemas.customers import (
     CustomerChanges,
     CustomerPage,
     CustomerQuery,
     CustomerStatistics,
-    ListedCustomer,
+    FullCustomer,
     NewCustomer,
     RecordedCustomer,
 )
@@ -34,9 +34,9 @@ blueprint = Blueprint("customers", "/api/v1/customers", "Who buys and holds tick
 EXAMPLE = {"name": "Ada Lovelace", "email": "ada@example.org", "country": "GB"}
 
 
-@blueprint.post("")
+@blueprint.makes("")
 @blueprint.takes(NewCustomer, example=EXAMPLE)
-@blueprint.records(RecordedCustomer, 201)
+@blueprint.creates(RecordedCustomer)
 def register_customer(body: dict[str, Any]) -> Response:
     """Register a customer"""
     new_id = uuid7()
@@ -85,8 +85,8 @@ def list_customers(connection: Connection, query: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/<uuid:customer_id>")
-@reads(CUSTOMERS)
-@blueprint.shows(ListedCustomer)
+@reads_version(CUSTOMERS)
+@blueprint.shows_version(FullCustomer)
 def get_customer(connection: Connection, customer_id: UUID) -> Any:
     """Look up a customer"""
     return found(customers.customer(connection, customer_id), "customer", customer_id)

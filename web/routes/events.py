@@ -10,17 +10,17 @@ from sqlalchemy import Connection
 from application import events
 from application.presenting import show_event
 from domain.errors import NotFound
-from domain.event import Details, Terms
+from domain.event import Details
 from domain.ids import uuid7
 from projections import catalogue, event_summaries, sales_by_day
 from projections.catalogue import CATALOGUE
 from projections.event_summaries import EVENT_SUMMARIES
 from projections.sales_by_day import SALES_BY_DAY
+from web import pricing
 from web.blueprint import Blueprint
 from web.caller import caller
 from web.commands import change, create
 from web.permissions import narrow_to_own_drafts, sees_drafts
-from web.pricing import priced
 from web.reading import found, reads
 from web.schemas.common import Nothing
 from web.schemas.events import (
@@ -53,15 +53,15 @@ EXAMPLE = {
 }
 
 
-@blueprint.post("")
+@blueprint.makes("")
 @blueprint.takes(NewEvent, example=EXAMPLE)
-@blueprint.records(RecordedEvent, 201)
+@blueprint.creates(RecordedEvent)
 def create_event(body: dict[str, Any]) -> Response:
     """Make an event, as a draft"""
     kinds = body.pop("ticket_types", ())
     body["organizer"].setdefault("id", caller().identity.organizer_id or uuid7())
     details = Details(**_renamed(body))
-    offers = [(uuid7(), Terms(**priced(kind, details.currency))) for kind in kinds]
+    offers = pricing.offers(kinds, details.currency)
     new_id = uuid7()
     return create(
         events.create_event,
@@ -129,7 +129,7 @@ def list_events(connection: Connection, query: dict[str, Any]) -> Any:
 
 @blueprint.get("/<uuid:event_id>")
 @reads(CATALOGUE)
-@blueprint.records(CatalogueEvent)
+@blueprint.shows_version(CatalogueEvent)
 def get_event(connection: Connection, event_id: UUID) -> Any:
     """Look up an event with its ticket types"""
     event = found(catalogue.event(connection, event_id), "event", event_id)

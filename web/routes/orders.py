@@ -16,7 +16,7 @@ from web import pricing
 from web.blueprint import Blueprint
 from web.commands import change, create
 from web.current import turnstile
-from web.reading import found, reads
+from web.reading import found, reads, reads_version
 from web.schemas.orders import (
     CancelOrder,
     FullOrder,
@@ -38,9 +38,9 @@ EXAMPLE = {
 }
 
 
-@blueprint.post("")
+@blueprint.makes("")
 @blueprint.takes(NewOrder, example=EXAMPLE)
-@blueprint.records(RecordedOrder, 201)
+@blueprint.creates(RecordedOrder)
 def place_order(body: dict[str, Any]) -> Response:
     """Hold tickets until they are paid; a free order is paid at once"""
     new_id = uuid7()
@@ -91,8 +91,8 @@ def list_orders(connection: Connection, query: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/<uuid:order_id>")
-@reads(ORDERS)
-@blueprint.shows(FullOrder)
+@reads_version(ORDERS)
+@blueprint.shows_version(FullOrder)
 def get_order(connection: Connection, order_id: UUID) -> Any:
     """Look up an order with its lines, payments and refunds"""
     return found(orders.order(connection, order_id), "order", order_id)

@@ -14,7 +14,7 @@ from projections.tickets import TICKETS
 from web.blueprint import Blueprint
 from web.commands import change
 from web.permissions import require_holder, sees_secrets
-from web.reading import found, reads
+from web.reading import found, reads, reads_version
 from web.schemas.common import Nothing
 from web.schemas.tickets import (
     AttendeePage,
@@ -55,8 +55,8 @@ def unblock_ticket(body: dict[str, Any], ticket_id: UUID) -> Response:
 
 
 @blueprint.get("/tickets/<uuid:ticket_id>")
-@reads(TICKETS)
-@blueprint.shows(FullTicket)
+@reads_version(TICKETS)
+@blueprint.shows_version(FullTicket)
 def get_ticket(connection: Connection, ticket_id: UUID) -> Any:
     """Look up a ticket, its holder with the present secret"""
     shown = found(tickets.ticket(connection, ticket_id), "ticket", ticket_id)

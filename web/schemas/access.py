@@ -3,6 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from application.access.identity import OF_KEYS, OF_PEOPLE, SCOPES
+from domain.limits import LONGEST_ADDRESS
 from web.schemas.common import page_of
 from web.schemas.customers import country, email
 from web.schemas.fields import Id, Instant, Strict, Text, after, limit
@@ -27,7 +28,7 @@ class Registration(Strict):
 
 
 class LogIn(Strict):
-    email = Text(254, shortest=1, required=True)
+    email = Text(LONGEST_ADDRESS, shortest=1, required=True)
     password = password()
 
 

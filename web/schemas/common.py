@@ -37,11 +37,18 @@ class Problem(Schema):
     checks = fields.Dict(metadata={"description": "What is not ready, and why."})
 
 
+def version() -> fields.Integer:
+    """How many events its stream has."""
+    return fields.Integer(
+        required=True, metadata={"description": "As in the `ETag`, and as `If-Match` takes it."}
+    )
+
+
 class Recorded(Schema):
     """What every command answers with."""
 
     id = fields.UUID(required=True)
-    version = fields.Integer(required=True, metadata={"description": "As in the `ETag`."})
+    version = version()
     position = fields.Integer(
         required=True,
         metadata={"description": "Where it stands in the log; send it as Turnstile-Position."},

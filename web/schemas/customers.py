@@ -4,14 +4,17 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from web.schemas.common import Recorded, page_of
+from domain.limits import LONGEST_ADDRESS, SHORT
+from web.schemas.common import Recorded, page_of, version
 from web.schemas.fields import FullMatch, Strict, Text, after, limit
 
 
 def email(**kwargs: Any) -> fields.Email:
     """An e-mail address, of the length that mail allows."""
     return fields.Email(
-        validate=validate.Length(max=254), metadata={"examples": ["ada@example.org"]}, **kwargs
+        validate=validate.Length(max=LONGEST_ADDRESS),
+        metadata={"examples": ["ada@example.org"]},
+        **kwargs,
     )
 
 
@@ -27,7 +30,7 @@ def country(**kwargs: Any) -> fields.String:
 class CustomerChanges(Strict):
     """Only what is to change; an empty string clears phone and country."""
 
-    name = Text(200, shortest=1)
+    name = Text(SHORT, shortest=1)
     email = email()
     phone = Text(40)
     country = country()
@@ -36,7 +39,7 @@ class CustomerChanges(Strict):
 class NewCustomer(CustomerChanges):
     """Who a customer is."""
 
-    name = Text(200, shortest=1, required=True)
+    name = Text(SHORT, shortest=1, required=True)
     email = email(required=True)
 
 
@@ -56,6 +59,12 @@ class RecordedCustomer(Recorded, CustomerProfile):
 
 class ListedCustomer(CustomerProfile):
     registered_at = fields.DateTime(required=True)
+
+
+class FullCustomer(ListedCustomer):
+    """All about one customer."""
+
+    version = version()
 
 
 CustomerPage = page_of(ListedCustomer)

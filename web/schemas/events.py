@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from domain.limits import LONG, MOST_PER_ORDER, SHORT
 from projections.catalogue import ORDERS
 from web.schemas.common import Recorded, page_of
 from web.schemas.fields import (
@@ -23,7 +24,6 @@ from web.schemas.fields import (
 
 EVENT_STATUSES = ("draft", "published", "ongoing", "completed", "cancelled")
 MOST_TICKET_TYPES = 100
-MOST_PER_ORDER = 1000
 
 
 def timezone(**kwargs: Any) -> fields.String:
@@ -37,13 +37,13 @@ def timezone(**kwargs: Any) -> fields.String:
 
 class Organizer(Strict):
     id = Id(metadata={"description": "Made unless given; as it was, in a change."})
-    name = Text(200, shortest=1, required=True)
+    name = Text(SHORT, shortest=1, required=True)
 
 
 class TicketTypeChanges(Strict):
     """Only what is to change; null clears what may be empty."""
 
-    name = Text(200, shortest=1)
+    name = Text(SHORT, shortest=1)
     price = amount()
     quantity = count(0, allow_none=True, metadata={"description": "Null for no limit."})
     sale_starts_at = Instant(allow_none=True)
@@ -56,18 +56,18 @@ class TicketTypeChanges(Strict):
 class NewTicketType(TicketTypeChanges):
     """What one ticket type offers."""
 
-    name = Text(200, shortest=1, required=True)
+    name = Text(SHORT, shortest=1, required=True)
     price = amount(required=True)
 
 
 class EventChanges(Strict):
     """Only what is to change; null clears what may be empty."""
 
-    title = Text(200, shortest=1)
-    description = Clearable(20_000)
+    title = Text(SHORT, shortest=1)
+    description = Clearable(LONG)
     category = Clearable(100)
     organizer = fields.Nested(Organizer)
-    venue = Clearable(500)
+    venue = Clearable(SHORT)
     online = Flag()
     timezone = timezone()
     starts_at = Instant()
@@ -81,7 +81,7 @@ class EventChanges(Strict):
 class NewEvent(EventChanges):
     """What an event is, and what it sells."""
 
-    title = Text(200, shortest=1, required=True)
+    title = Text(SHORT, shortest=1, required=True)
     organizer = fields.Nested(Organizer, required=True)
     starts_at = Instant(required=True)
     ends_at = Instant(required=True)

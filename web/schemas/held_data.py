@@ -5,11 +5,11 @@ from marshmallow import Schema, fields, validate
 from web.schemas.access import AccountInfo
 from web.schemas.customers import CustomerStatistics, ListedCustomer
 from web.schemas.log import RecordedFact
-from web.schemas.orders import FullOrder
+from web.schemas.orders import OrderInDetail
 from web.schemas.tickets import TICKET_STATUSES
 
 
-class HeldOrder(FullOrder):
+class HeldOrder(OrderInDetail):
     """An order of the customer, with what was recorded of it."""
 
     history = fields.List(

@@ -5,17 +5,28 @@ from datetime import datetime
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from webargs.fields import DelimitedList
 
-from application.history import CLOCKS
+from application.history import CLOCKS, KINDS
+from domain.aggregate import Fact
+from domain.gate import Unmatched
 from web.schemas.common import Recorded, page_of
 from web.schemas.customers import RecordedCustomer
 from web.schemas.events import RecordedEvent
-from web.schemas.fields import INT64, Flag, Instant, Strict, Text, after, limit
+from web.schemas.fields import INT64, Flag, Instant, Strict, after, limit
 from web.schemas.orders import RecordedOrder
 from web.schemas.tickets import RecordedTicket
 
 LATEST_VERSION = 2**31 - 1
 VERSION_OR_TIME = [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]
+TOPICS = sorted(
+    fact.TOPIC
+    for aggregate in (*KINDS.values(), Unmatched)
+    for fact in vars(aggregate).values()
+    if isinstance(fact, type) and issubclass(fact, Fact) and hasattr(fact, "TOPIC")
+)
+"""What may be recorded, as far as this version of the program knows."""
+
 _version_form = re.compile(r"[0-9]{1,10}").fullmatch
 
 
@@ -38,7 +49,7 @@ class RecordedFact(Schema):
 
     position = fields.Integer(required=True)
     version = fields.Integer(required=True)
-    what = fields.String(required=True, metadata={"examples": ["Ticket.Admitted"]})
+    what = fields.String(required=True, metadata={"examples": TOPICS})
     who = fields.String(required=True, allow_none=True)
     occurred_at = fields.DateTime(required=True)
     recorded_at = fields.DateTime(required=True)
@@ -163,21 +174,15 @@ class Diff(Schema):
     changes = fields.List(fields.Nested(Change), required=True)
 
 
-class Topics(Text):
-    """Kinds of events, with commas between them."""
-
-    def deserialize(
-        self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any
-    ) -> Any:
-        # What is validated before, its length among it, is the text.
-        text = super().deserialize(value, attr, data, **kwargs)
-        return tuple(word for word in text.split(",") if word)
-
-
 class FeedQuery(Strict):
     after = position(load_default=0)
     limit = limit(100, 1000)
-    topics = Topics(2000, load_default="", metadata={"examples": ["Order.Paid,Order.Refunded"]})
+    topics = DelimitedList(
+        fields.String(validate=validate.OneOf(TOPICS, error="One of {choices}.")),
+        load_default=(),
+        validate=validate.Length(max=len(TOPICS)),
+        metadata={"description": "Only these kinds of events.", "examples": [["Order.Paid"]]},
+    )
 
 
 class Checkpoint(Schema):

@@ -4,23 +4,22 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from web.schemas.common import Recorded, page_of
+from domain.limits import MOST_PER_ORDER
+from web.schemas.common import Recorded, page_of, version
 from web.schemas.fields import Id, Strict, Text, after, amount, count, limit, token
 
 ORDER_STATUSES = ("placed", "paid", "partly_refunded", "refunded", "cancelled", "expired")
 MOST_LINES = 100
-MOST_TICKETS = 1000
-"""Of an order: they are issued in one transaction."""
 
 
 class NewLine(Strict):
     ticket_type_id = Id(required=True)
-    quantity = count(1, MOST_TICKETS, required=True)
+    quantity = count(1, MOST_PER_ORDER, required=True)
 
 
 def _require_few(lines: list[dict[str, Any]]) -> None:
-    if sum(line["quantity"] for line in lines) > MOST_TICKETS:
-        raise ValidationError(f"More than {MOST_TICKETS} tickets in one order.")
+    if sum(line["quantity"] for line in lines) > MOST_PER_ORDER:
+        raise ValidationError(f"More than {MOST_PER_ORDER} tickets in one order.")
 
 
 class NewOrder(Strict):
@@ -49,7 +48,7 @@ class CancelOrder(Strict):
 class Refund(Strict):
     """Without `ticket_ids`, all tickets not refunded yet."""
 
-    ticket_ids = fields.List(Id(), validate=validate.Length(1, MOST_TICKETS))
+    ticket_ids = fields.List(Id(), validate=validate.Length(1, MOST_PER_ORDER))
     reason = Text(500)
 
 
@@ -120,13 +119,19 @@ class RefundMade(Schema):
     ticket_ids = fields.List(fields.UUID(), required=True)
 
 
-class FullOrder(ListedOrder):
+class OrderInDetail(ListedOrder):
     """An order with its lines, payments and refunds."""
 
     ticket_ids = fields.List(fields.UUID(), required=True)
     lines = fields.List(fields.Nested(SoldLine), required=True)
     payments = fields.List(fields.Nested(PaymentAttempt), required=True)
     refunds = fields.List(fields.Nested(RefundMade), required=True)
+
+
+class FullOrder(OrderInDetail):
+    """All about one order."""
+
+    version = version()
 
 
 class OrderQuery(Strict):

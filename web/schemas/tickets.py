@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from web.schemas.common import Recorded, page_of
+from web.schemas.common import Recorded, page_of, version
 from web.schemas.fields import Flag, Id, Instant, Metadata, Strict, Text, after, limit
 
 TICKET_STATUSES = ("issued", "voided")
@@ -113,6 +113,7 @@ class FullTicket(TicketMoments):
     transfers = fields.Integer(required=True)
     voided_at = fields.DateTime(required=True, allow_none=True)
     secret = fields.String(required=True, allow_none=True)
+    version = version()
 
 
 class Attendee(TicketMoments):

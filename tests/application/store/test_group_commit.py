@@ -1,6 +1,8 @@
 """Group commit: many threads and processes, one log, each command on its own feet."""
 
+import ctypes
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -412,6 +414,44 @@ def test_an_interrupted_batch_leaves_nothing_to_be_trusted(
             desk.place()
     assert desk.place().body["status"] == "placed"
     assert_sold(desk, adults=2, kids=0)
+
+
+def test_who_is_interrupted_in_the_queue_leaves_the_lead_to_others(desk: Desk):
+    """Dramatiq's exception comes to a thread that waits when it wakes up: to lead."""
+
+    class Interrupted(BaseException):
+        pass
+
+    deciding, go_on = threading.Event(), threading.Event()
+
+    def decide_slowly(work: Work) -> Customer:
+        deciding.set()
+        assert go_on.wait(10)
+        return work.load(Customer, ANNA)
+
+    def wait_in_vain() -> None:
+        with pytest.raises(Interrupted):
+            desk.place()
+
+    leader = threading.Thread(target=desk.do, args=(decide_slowly,))
+    waiting = threading.Thread(target=wait_in_vain)
+    leader.start()
+    assert deciding.wait(10)
+    waiting.start()
+    while not desk.executor._queue:
+        time.sleep(0.01)
+    assert waiting.ident is not None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(waiting.ident), ctypes.py_object(Interrupted)
+    )
+    go_on.set()
+    for thread in (leader, waiting):
+        thread.join(10)
+    later = threading.Thread(target=desk.place, daemon=True)
+    later.start()
+    later.join(10)
+    assert not later.is_alive()
+    assert_sold(desk, adults=1, kids=0)
 
 
 def test_the_cache_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch):

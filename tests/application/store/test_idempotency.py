@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from application.orders import Wish
-from application.store import answers
+from application.store import answers, prepared
 from application.store.answers import forget_expired
 from application.store.database import writing
 from application.store.tables import idempotency
@@ -43,6 +43,25 @@ def test_the_same_key_gets_the_stored_answer(desk: Desk, open_desk: OpenDesk):
         assert (again.body["id"], again.version) == (str(first.body["id"]), first.version)
     assert not first.replayed
     assert orders(desk) == 2
+
+
+def test_what_is_kept_is_read_once_however_much_was_missed(
+    desk: Desk, open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+):
+    first, late = desk.place(KEY), open_desk()
+    late.place()
+    for _ in range(3):
+        desk.place()
+    execute, told = prepared.execute, []
+
+    def listen(*arguments: Any) -> list[Any]:
+        rows = execute(*arguments)
+        told.append(sum(isinstance(value, str) and "a digest" in value for value in sum(rows, ())))
+        return rows
+
+    monkeypatch.setattr(prepared, "execute", listen)
+    assert late.place(KEY).position == first.position
+    assert max(told, default=1) == 1
 
 
 def test_a_key_is_its_senders_own(desk: Desk):

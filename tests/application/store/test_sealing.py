@@ -12,6 +12,8 @@ from hypothesis import given, strategies
 from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
+from application.access import accounts
+from application.access.access import Access
 from application.customers import change_customer, erase_customer, register_customer
 from application.store import log
 from application.store.database import open_engine, vault_of, writing
@@ -156,6 +158,23 @@ def test_another_process_that_knew_the_name_has_forgotten_it(
     assert other.do(erase_customer, customer_id=BORIS).body["name"] == "erased"
     with pytest.raises(CustomerErased):
         other.do(change_customer, customer_id=BORIS, changes={"name": "Ada King"})
+
+
+def test_who_is_erased_while_they_get_an_account_has_none_in_the_end(
+    desk: Desk, open_desk: OpenDesk
+) -> None:
+    register(desk)
+    access, other = Access(desk.engine, desk.engine), open_desk()
+    new = accounts.prepare("ada@example.org", "correct horse battery", "attendee", BORIS)
+    erasing = Thread(target=other.do, args=(erase_customer,), kwargs={"customer_id": BORIS})
+    with access.changing() as connection:
+        accounts.add(connection, new)
+        erasing.start()
+        erasing.join(0.5)
+    erasing.join(10)
+    assert not has_key(desk.engine, BORIS)
+    with desk.engine.connect() as connection:
+        assert accounts.of_subject(connection, BORIS) == []
 
 
 def test_changes_and_an_erasure_at_once_end_erased(desk: Desk, open_desk: OpenDesk) -> None:
