@@ -77,6 +77,15 @@ class _Chunk:
         return len(self.commands) + len(self.refusals) >= LARGEST_BATCH
 
 
+class _Placed(msgspec.Struct):
+    """What is read of `Order.Placed`."""
+
+    class Line(msgspec.Struct):
+        ticket_ids: list[UUID]
+
+    lines: list[Line]
+
+
 class Importer:
     """Imports one system's record; `refused` hears of each refused line as it happens."""
 
@@ -89,6 +98,7 @@ class Importer:
         self._refused = refused
         self._seen: Counter[bytes] = Counter()
         self._order_of: dict[str, str] = {}
+        self._placed_before: dict[UUID, UUID] | None = None
         self.summary = Summary()
 
     def run(self, lines: Iterable[bytes]) -> Iterator[Summary]:
@@ -125,11 +135,33 @@ class Importer:
         return Command(decide, arguments, context, _nothing, keys=(self._key(text),))
 
     def _claim(self, line: PlaceOrder) -> None:
-        """Raises `AlreadyExists` for a ticket that stands in an earlier order of the file."""
+        """Raises `AlreadyExists` for a ticket that stands in another order, paid or not, of this
+        file or of an earlier one."""
+        if self._placed_before is None:
+            self._placed_before = self._tickets_placed()
+        order_id = self._names.id("order", line.order)
         for ticket in line.tickets:
             order = self._order_of.setdefault(ticket.ref, line.order)
+            ticket_id = self._names.id("ticket", ticket.ref)
             if order != line.order:
                 raise AlreadyExists(f"Ticket {ticket.ref!r} stands in order {order!r} already.")
+            if self._placed_before.get(ticket_id, order_id) != order_id:
+                raise AlreadyExists(f"Ticket {ticket.ref!r} was in another order of a file before.")
+
+    def _tickets_placed(self) -> dict[UUID, UUID]:
+        """The order of each ticket that was imported from this system before."""
+        source = f'"source":{msgspec.json.encode(self._source).decode()}'
+        query = select(events.c.stream_id, events.c.payload).where(
+            events.c.topic == Order.Placed.TOPIC,
+            events.c.metadata.contains(source, autoescape=True),
+        )
+        with self._turnstile.engine.connect() as connection:
+            return {
+                ticket_id: order_id
+                for order_id, payload in connection.execute(query)
+                for line in msgspec.json.decode(payload, type=_Placed).lines
+                for ticket_id in line.ticket_ids
+            }
 
     def _key(self, text: bytes) -> Key:
         """The same line a second time in one file is a second command: hence the count."""

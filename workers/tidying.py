@@ -10,6 +10,8 @@ from application.composition import Turnstile
 from application.store.answers import forget_expired
 from application.store.database import truncate_wal, writing
 from application.store.group_commit import StoreUnavailable
+from projections.engine.shadow import drop_abandoned
+from projections.registry import READ_MODELS
 from workers import retention
 
 EVERY_SECONDS = 3600.0
@@ -33,8 +35,8 @@ def run(turnstile: Turnstile, stop: threading.Event) -> None:
 
 
 def tidy(turnstile: Turnstile) -> None:
-    """Forget the answers that nobody may ask for again, sessions that are over, and customers who
-    are long gone."""
+    """Forget the answers that nobody may ask for again, sessions that are over, rebuilds that were
+    killed, and customers who are long gone."""
     with writing(turnstile.engine) as connection:
         forgotten = {
             "answers": forget_expired(connection) + answers.forget_expired(connection),
@@ -42,5 +44,8 @@ def tidy(turnstile: Turnstile) -> None:
         }
     if any(forgotten.values()):
         logger.info("reactor.forgot", **forgotten)
+    dropped = drop_abandoned(turnstile.engine, READ_MODELS)
+    if dropped:
+        logger.info("tidying.dropped_rebuilds", read_models=dropped)
     retention.erase_idle(turnstile)
     truncate_wal(turnstile.engine)

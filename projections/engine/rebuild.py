@@ -159,6 +159,7 @@ class _Build:
         with self._shadow.leased():
             yield from self._build()
             yield from self._shadow.vacuum()
+            yield from self._fill(self._shadow.comparable)
             comparison = self._compare()
             yield
             yield from self._fill(log.read_head)
@@ -169,9 +170,6 @@ class _Build:
         with self._shadow.leased():
             yield from self._build()
             comparison = self._compare()
-            with writing(self._engine) as connection:
-                self._shadow.keep_lease(connection)
-                self._shadow.drop(connection)
             return comparison
 
     def _build(self) -> Steps[None]:

@@ -1,12 +1,14 @@
 """The shadow tables of a read model: made empty, filled, and swapped in for the live ones."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import structlog
 from sqlalchemy import Connection, Engine, Index, MetaData, Table, delete, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import quoted_name
 
 from application.store import log
@@ -35,6 +37,8 @@ that joins those tables would be the one to be cancelled."""
 SUFFIX = "__new"
 OLD = "__old"
 
+logger = structlog.get_logger(__name__)
+
 
 class RebuildRuns(Exception):
     """Another process is rebuilding this read model."""
@@ -42,17 +46,53 @@ class RebuildRuns(Exception):
 
 def shadows(engine: Engine, models: Sequence[ReadModel]) -> list["Shadow"]:
     """The tables that will replace those of read models which take turns."""
-    group = _Group(models, Reading(engine), f"rebuild:{uuid4()}")
+    group = _Group(engine, models)
     return [Shadow(engine, model, group) for model in models]
 
 
-@dataclass(frozen=True)
+def drop_abandoned(engine: Engine, models: Sequence[ReadModel]) -> list[str]:
+    """Drop what rebuilds left that were killed, for no erasure reaches the names in there; whose
+    that was."""
+    return [one.model.name for one in shadows(engine, models) if one.drop_if_abandoned()]
+
+
+def lease_of(model: ReadModel) -> str:
+    """The name of the lease of who rebuilds it."""
+    return f"rebuild:{model.name}"
+
+
 class _Group:
     """Those that take turns: what they read, and under what name they hold their leases."""
 
-    models: Sequence[ReadModel]
-    reading: Reading
-    holder: str
+    def __init__(self, engine: Engine, models: Sequence[ReadModel]) -> None:
+        self.models = models
+        self.reading = Reading(engine)
+        self.holder = f"rebuild:{uuid4()}"
+        self._engine = engine
+        self._going = 0
+        self._over = threading.Event()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Renew the leases while any of them goes on, however long a step takes."""
+        self._going += 1
+        if self._going == 1:
+            self._over = threading.Event()
+            threading.Thread(target=self._keep, args=(self._over,), daemon=True).start()
+        try:
+            yield
+        finally:
+            self._going -= 1
+            if self._going == 0:
+                self._over.set()
+
+    def _keep(self, over: threading.Event) -> None:
+        while not over.wait(leases.SECONDS / 3):
+            try:
+                with writing(self._engine) as connection:
+                    leases.renew(connection, self.holder)
+            except SQLAlchemyError as error:
+                logger.warning("rebuild.lease_not_renewed", error=str(error).split("\n")[0])
 
 
 class Shadow:
@@ -63,7 +103,7 @@ class Shadow:
         self._group = group
         self.model = model
         self.name = model.name + SUFFIX
-        self.lease = f"rebuild:{model.name}"
+        self.lease = lease_of(model)
         metadata = MetaData()
         self.tables = {
             table: table.to_metadata(metadata, name=table.name + SUFFIX) for table in model.tables
@@ -76,12 +116,28 @@ class Shadow:
 
     @contextmanager
     def leased(self) -> Iterator[None]:
-        """At the end of the block let others rebuild it."""
-        try:
-            yield
-        finally:
-            with writing(self._engine) as connection:
-                leases.give_back(connection, self._group.holder, [self.lease])
+        """At the end of the block leave nothing behind, and let others rebuild it."""
+        with self._group.kept():
+            try:
+                yield
+            finally:
+                with writing(self._engine) as connection:
+                    if self.lease in leases.renew(connection, self._group.holder):
+                        self._give_up(connection)
+
+    def drop_if_abandoned(self) -> bool:
+        """Drop the tables if they are there and nobody fills them; whether that was so."""
+        with writing(self._engine) as connection:
+            if self.name not in positions(connection, [self.name]):
+                return False
+            if not leases.take(connection, [self.lease], self._group.holder):
+                return False
+            self._give_up(connection)
+            return True
+
+    def _give_up(self, connection: Connection) -> None:
+        self.drop(connection)
+        leases.give_back(connection, self._group.holder, [self.lease])
 
     def prepare(self) -> None:
         """Take the right to rebuild, make the tables, and see whether there is anything to compare

@@ -9,7 +9,7 @@ from application.store import log
 from application.store.tables import events, tracking
 from projections.engine import leases
 from projections.engine.parking import NONE, parked_counts
-from projections.engine.shadow import SUFFIX
+from projections.engine.shadow import SUFFIX, lease_of
 from projections.registry import READ_MODELS
 
 
@@ -33,7 +33,7 @@ def status(connection: Connection) -> list[dict[str, Any]]:
             "parked_streams": waiting.get(model.name, NONE)[0],
             "parked_events": waiting.get(model.name, NONE)[1],
             "holder": held.get(model.name),
-            "rebuild_position": at.get(model.name + SUFFIX),
+            "rebuild_position": at.get(model.name + SUFFIX) if lease_of(model) in held else None,
         }
         for model in READ_MODELS
     ]

@@ -324,6 +324,22 @@ def test_a_ticket_of_an_earlier_file_is_not_issued_again(turnstile: Turnstile, r
     assert what_happened(turnstile, "ticket", "a1") == ["Ticket.Issued"]
 
 
+def test_a_ticket_of_an_order_that_was_not_paid_stays_in_that_order(turnstile: Turnstile, run: Run):
+    run(*SOLD, order("b", "b1"), line("cancel_order", order="b"))
+
+    summary, refused = run(order("c", "b1"), order("d", "d1"), order("c2", "a1"))
+
+    assert [(refusal.line, refusal.rule) for refusal in refused] == [
+        (1, "already-exists"),
+        (3, "already-exists"),
+    ]
+    assert summary.applied == 1
+    again, refused = run(*SOLD, order("b", "b1"), line("cancel_order", order="b"))
+    assert (again.applied, refused) == (0, [])
+    other, refused = run(*SOLD, order("c", "b1"), source="kiosk")
+    assert (other.applied, refused) == (len(SOLD) + 1, [])
+
+
 def test_what_was_refused_stays_refused_and_is_reported_again(turnstile: Turnstile, run: Run):
     too_many = order("b", "b1", "b2", "b3", "b5")
     _, refused = run(*SOLD, too_many)

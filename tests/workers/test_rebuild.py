@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from redis import Redis
-from sqlalchemy import Connection, MetaData, func, select, text
+from sqlalchemy import Connection, MetaData, func, inspect, select, text
 
 import workers.jobs
 from application import jobs
@@ -25,10 +25,11 @@ from application.store import tables as log_tables
 from application.store.database import writing
 from projections import catalogue, event_summaries, orders, tickets
 from projections.catalogue import CATALOGUE
+from projections.customers import CUSTOMERS
 from projections.engine import leases
 from projections.engine import rebuild as engine
 from projections.engine import tables as engine_tables
-from projections.engine.comparing import EQUAL
+from projections.engine.comparing import EQUAL, TableComparison, compare_table
 from projections.engine.projector import Projector
 from projections.engine.read_model import ReadModel
 from projections.engine.reading import Reading
@@ -39,7 +40,7 @@ from projections.engine.rebuild import (
     rebuild,
     rebuild_together,
 )
-from projections.engine.shadow import SUFFIX, RebuildRuns
+from projections.engine.shadow import SUFFIX, RebuildRuns, Shadow
 from projections.engine.status import status
 from projections.event_summaries import EVENT_SUMMARIES
 from projections.gate_lists import GATE_LISTS
@@ -61,6 +62,7 @@ from tests.workers.selling import Sale
 from tests.workers.test_projector import projecting
 from tests.workers.threads import in_threads
 from workers.jobs import REBUILD, jobs_of, request_for, request_rebuilds
+from workers.tidying import tidy
 
 WATCHED = (EVENT_SUMMARIES, CATALOGUE, ORDERS, TICKETS)
 AGAIN = (ORDERS, GATE_LISTS)  # whose tables and indexes have new names from the time before
@@ -443,6 +445,91 @@ def test_a_rebuild_that_slept_does_not_meddle_with_the_one_that_took_over(
     assert rows_of(festival) == rows
     rebuild(festival, ORDERS)
     assert rows_of(festival) == rows
+
+
+def test_what_an_interrupted_rebuild_had_built_is_gone(festival: Turnstile) -> None:
+    """No erasure would reach the names in there."""
+
+    def fail(done: int, total: int) -> None:
+        assert left_behind(festival)
+        raise KeyboardInterrupt
+
+    for begin in (rebuild, compare):
+        with pytest.raises(KeyboardInterrupt):
+            begin(festival, CUSTOMERS, fail)
+        assert left_behind(festival) == []
+    assert progress_of(festival, CUSTOMERS.name) is None
+
+
+def test_what_a_killed_rebuild_left_is_tidied_up_once_it_is_known_to_be_dead(
+    festival: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(festival)
+    monkeypatch.setattr(Shadow, "leased", nullcontext)  # nobody tidies up behind a kill -9
+
+    def die(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(festival, CUSTOMERS, die)
+    tidy(festival)
+    assert left_behind(festival), "its lease runs"
+    assert progress_of(festival, CUSTOMERS.name) is not None
+    let_time_pass(festival)
+    assert progress_of(festival, CUSTOMERS.name) is None
+    tidy(festival)
+    assert left_behind(festival) == []
+    assert rows_of(festival) == rows
+
+
+def left_behind(turnstile: Turnstile) -> list[str]:
+    """Tables of rebuilds that are there."""
+    return [name for name in inspect(turnstile.engine).get_table_names() if SUFFIX in name]
+
+
+def test_nobody_takes_over_from_a_rebuild_whose_step_takes_long(
+    festival: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "SECONDS", 1)
+    refused = []
+
+    def compare_slowly(*tables: Any) -> TableComparison:
+        until = time.monotonic() + 0.8
+        while time.monotonic() < until:
+            with pytest.raises(RebuildRuns):
+                rebuild(festival, SALES_BY_DAY)
+            refused.append(True)
+            time.sleep(0.1)
+        return compare_table(*tables)
+
+    monkeypatch.setattr(engine, "compare_table", compare_slowly)
+    assert len(SALES_BY_DAY.tables) > 2, "so long that a lease runs out"
+    rebuild(festival, SALES_BY_DAY)
+    assert refused
+
+
+def test_what_came_while_tables_were_vacuumed_is_taken_in_batches(
+    festival: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All at once, the projector would wait for it: comparing begins by locking its position."""
+    sale, taken = Sale(festival), []
+    take = Shadow.take
+
+    def sell(self: Shadow) -> Iterator[None]:
+        for _ in range(20):
+            sale.sell()
+        Projector(festival).catch_up()
+        yield
+
+    def count(self: Shadow, connection: Connection, end: int, *, then_to: int = 0) -> Any:
+        taken.append(end - self.position)
+        return take(self, connection, end, then_to=then_to)
+
+    monkeypatch.setattr(engine, "BATCH", 50)
+    monkeypatch.setattr(Shadow, "vacuum", sell)
+    monkeypatch.setattr(Shadow, "take", count)
+    rebuild(festival, GATE_LISTS)
+    assert max(taken) == 50
 
 
 # As a job
