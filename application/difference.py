@@ -1,22 +1,27 @@
 """What changed of an aggregate between two moments of its life, and which events changed it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from datetime import datetime
-from itertools import takewhile
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from application.history import Clock, come_by, replay_one, replay_some, require_kind
+from application.history import Clock, come_by, replay_one, require_kind
 from application.presenting import show
 from application.store import log
 from application.store.log import Entry
+from application.store.snapshots import load_stream
 from domain.aggregate import Aggregate
 from domain.errors import Invalid, NotFound
 
 Moment = int | datetime
 """A version (0: before the first), or a time."""
+
+Step = tuple[Entry, bool]
+"""An event up to the end, and whether it came after the start."""
 
 Leaves = dict[str, Any]
 """The plain values of a state, each by where it is (a JSON Pointer, RFC 6901)."""
@@ -40,18 +45,25 @@ def difference(
     """
     _require_order(start, end)
     require_kind(connection, kind, aggregate_id)
-    entries = log.read_stream(connection, aggregate_id)
-    if isinstance(end, int) and end > len(entries):
-        raise NotFound(f"Its latest version is {len(entries)}.")
-    first, last = (_until(entries, moment, by) for moment in (start, end))
-    if not last:
+    (newest,) = log.read_stream(connection, aggregate_id, limit=1, descending=True)
+    stream = partial(log.each_of_stream, connection, aggregate_id)
+    if isinstance(end, datetime):
+        now = partial(stream, until=newest.version)  # what comes meanwhile is left out
+        known = None
+        steps = _marked(come_by(now(), start, by), come_by(now(), end, by))  # type: ignore[arg-type]
+    elif end > newest.version:
+        raise NotFound(f"Its latest version is {newest.version}.")
+    else:
+        known = load_stream(connection, aggregate_id, until=start)  # type: ignore[arg-type]
+        steps = ((entry, True) for entry in stream(after=start, until=end))  # type: ignore[arg-type]
+    before, after, makers = _replay(known, steps)
+    if after is None:
         raise NotFound(f"There was no {kind} {aggregate_id} then.")
-    before, after = replay_some(first), replay_some(last)
     return {
         "id": aggregate_id,
         "from": _stand(before),
         "to": _stand(after),
-        "changes": _changes(_leaves_of(before), _leaves_of(after), _makers(first, last)),
+        "changes": _changes(_leaves_of(before), _leaves_of(after), makers),
     }
 
 
@@ -62,10 +74,38 @@ def _require_order(start: Moment, end: Moment) -> None:
         raise Invalid("The first moment lies after the second.")
 
 
-def _until(entries: Sequence[Entry], moment: Moment, by: Clock) -> list[Entry]:
-    if isinstance(moment, datetime):
-        return list(come_by(entries, moment, by))
-    return [entry for entry in entries if entry.version <= moment]
+def _marked(first: Iterator[Entry], last: Iterable[Entry]) -> Iterator[Step]:
+    """The events of `last`; those of `first` are among them, in the same order."""
+    known = next(first, None)
+    for entry in last:
+        is_new = known is None or entry.position != known.position
+        yield entry, is_new
+        if not is_new:
+            known = next(first, None)
+
+
+def _replay(
+    known: Aggregate | None, steps: Iterable[Step]
+) -> tuple[Aggregate | None, Aggregate | None, dict[str, list[int]]]:
+    """The aggregate after the events up to the start, and after all of them; and the positions of
+    the new ones that changed each path."""
+    before = after = known
+    makers: dict[str, list[int]] = {}
+    leaves: Leaves | None = None
+    for entry, is_new in steps:
+        if is_new and leaves is None:  # here they part
+            before, leaves = deepcopy(after), _leaves_of(after)
+        after = replay_one(after, entry)
+        if leaves is None:
+            before = after
+            continue
+        if not is_new:
+            before = replay_one(before, entry)
+        left, leaves = leaves, _leaves_of(after)
+        if is_new:
+            for path in _changed(left, leaves):
+                makers.setdefault(path, []).append(entry.position)
+    return before, after, makers
 
 
 def _stand(aggregate: Aggregate | None) -> dict[str, Any]:
@@ -84,23 +124,6 @@ def _changes(before: Leaves, after: Leaves, makers: dict[str, list[int]]) -> lis
         }
         for path in _changed(before, after)
     ]
-
-
-def _makers(first: Sequence[Entry], last: Sequence[Entry]) -> dict[str, list[int]]:
-    """The positions of the events among `last`, but not `first`, that changed each path."""
-    already = {entry.position for entry in first}
-    shared = list(takewhile(lambda entry: entry.position in already, last))
-    makers: dict[str, list[int]] = {}
-    aggregate = replay_some(shared)
-    before = _leaves_of(aggregate)
-    for entry in last[len(shared) :]:
-        aggregate = replay_one(aggregate, entry)
-        after = _leaves_of(aggregate)
-        if entry.position not in already:
-            for path in _changed(before, after):
-                makers.setdefault(path, []).append(entry.position)
-        before = after
-    return makers
 
 
 def _changed(before: Leaves, after: Leaves) -> list[str]:

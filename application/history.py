@@ -81,7 +81,7 @@ def as_of(
     if at is None:
         aggregate = load_stream(connection, aggregate_id, until=version)
     else:
-        aggregate = replay_some(come_by(log.read_stream(connection, aggregate_id), at, by))
+        aggregate = replay_some(come_by(log.each_of_stream(connection, aggregate_id), at, by))
     if aggregate is None:
         raise NotFound(f"There was no {kind} {aggregate_id} then.")
     if version is not None and aggregate.version < version:

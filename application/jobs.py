@@ -56,9 +56,11 @@ def request(connection: Connection, kind: str, subject: str) -> UUID:
 
 
 def progress(connection: Connection, job_id: UUID, done: int, total: int) -> None:
-    """Note how far it is."""
+    """Note how far it is, unless it is finished."""
     connection.execute(
-        update(jobs).where(jobs.c.id == job_id).values(state=RUNNING, done=done, total=total)
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.finished_at.is_(None))
+        .values(state=RUNNING, done=done, total=total)
     )
 
 

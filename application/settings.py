@@ -109,7 +109,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Raises `ValueError` for a malformed number, rate, origin or key."""
+        """Raises `ValueError` for a malformed number, rate, origin or key, and too small a number."""
         given: dict[str, Any] = {
             name: _whole_number(name.upper(), environment)
             for name in _NUMBERS
@@ -153,6 +153,7 @@ _NUMBERS = (
     "trusted_proxies",
     "hsts_seconds",
 )
+_LEAST = {"HOLD_MINUTES": 1}
 
 _origin = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?").fullmatch
 
@@ -169,9 +170,13 @@ def _origins(name: str, environment: Mapping[str, str]) -> tuple[str, ...]:
 
 def _whole_number(name: str, environment: Mapping[str, str]) -> int:
     try:
-        return int(environment[name])
+        number = int(environment[name])
     except ValueError:
         raise ValueError(f"{name} is a whole number, not {environment[name]!r}.") from None
+    least = _LEAST.get(name, number)
+    if number < least:
+        raise ValueError(f"{name} is at least {least}, not {number}.")
+    return number
 
 
 def _rate(name: str, environment: Mapping[str, str]) -> str:

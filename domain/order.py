@@ -120,6 +120,8 @@ class Order(Aggregate):
         ticket_ids = [ticket_id for line in lines for ticket_id in line.ticket_ids]
         if len(set(ticket_ids)) != len(ticket_ids):
             raise InvalidOrder("No ticket stands in an order twice.")
+        if expires_at <= now:
+            raise InvalidOrder("An order's hold ends after the order is placed.")
         return cls._create(
             cls.Placed,
             id=order_id,

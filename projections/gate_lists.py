@@ -53,6 +53,7 @@ gate_transfers = Table(
     Column("is_successful", Boolean, nullable=False),
     Column("transfer_reason", Text, nullable=False),
     Index("ix_gate_transfers_event_id", "event_id", "transfer_timestamp", "id"),
+    Index("ix_gate_transfers_to_user_id", "to_user_id"),
 )
 
 gate_invalid_attempts = Table(

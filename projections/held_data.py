@@ -19,6 +19,7 @@ from domain.ticket import Ticket
 from projections.catalogue import CATALOGUE, catalogue
 from projections.customer_statistics import CUSTOMER_STATISTICS, statistics
 from projections.customers import CUSTOMERS, customer, customers
+from projections.engine.tables import parked
 from projections.gate_lists import GATE_LISTS, gate_transfers
 from projections.orders import ORDERS, order, order_tickets, orders
 from projections.tickets import TICKETS, ticket, tickets
@@ -58,7 +59,10 @@ def idle_customers(
     connection: Connection, now: datetime, since: datetime, limit: int
 ) -> list[UUID]:
     """Customers who registered before `since` and did nothing from then on: no change, no order,
-    no transfer; and who hold no ticket for an event that is not over. Not the erased."""
+    no transfer; and who hold no ticket for an event that is not over. Not the erased.
+
+    Nobody while events wait that one of `RETENTION_MODELS` could not take: it may show too little.
+    """
     return list(connection.execute(_idle(now, since).limit(limit)).scalars())
 
 
@@ -172,6 +176,7 @@ def _idle(now: datetime, since: datetime) -> Select[Any]:
         .where(~exists().where(orders.c.customer_id == c.id, orders.c.placed_at >= since))
         .where(~exists().where(events.c.stream_id == c.id, events.c.occurred_at >= since))
         .where(c.id.not_in(_transferring(since)), c.id.not_in(_holding(now)))
+        .where(~exists().where(parked.c.read_model.in_([model.name for model in RETENTION_MODELS])))
         .order_by(c.registered_at, c.id)
     )
 

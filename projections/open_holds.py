@@ -1,7 +1,7 @@
 """Open holds: unpaid orders by the time they lapse, for the reactor."""
 
 from datetime import datetime
-from uuid import UUID
+from typing import Any
 
 from sqlalchemy import Column, Connection, Index, Table, Uuid, select
 
@@ -11,6 +11,7 @@ from domain.order import Order
 from projections.engine.read_model import Handler, ReadModel
 from projections.engine.rows import Rows
 from projections.engine.tables import metadata
+from projections.paging import page
 
 open_holds = Table(
     "open_holds",
@@ -46,12 +47,10 @@ HANDLERS: dict[type[Fact], Handler] = {
 OPEN_HOLDS = ReadModel("open_holds", tables=(open_holds,), handlers=HANDLERS)
 
 
-def lapsed(connection: Connection, now: datetime, limit: int = 100) -> list[UUID]:
-    """The orders whose hold has run out by `now`, the oldest first."""
-    query = (
-        select(open_holds.c.order_id)
-        .where(open_holds.c.expires_at <= now)
-        .order_by(open_holds.c.expires_at, open_holds.c.order_id)
-        .limit(limit)
-    )
-    return list(connection.execute(query).scalars())
+def lapsed(
+    connection: Connection, now: datetime, limit: int = 100, after: str | None = None
+) -> dict[str, Any]:
+    """A page of the orders whose hold has run out by `now`, the oldest first."""
+    query = select(open_holds.c.order_id).where(open_holds.c.expires_at <= now)
+    order = (open_holds.c.expires_at, open_holds.c.order_id)
+    return page(connection, query, order=order, limit=limit, after=after)

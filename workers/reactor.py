@@ -1,7 +1,9 @@
 """The reactor: turns what happened into commands, as soon as they are due."""
 
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +17,8 @@ from projections.engine.waiting import wait_for
 BATCH = 200
 TICK_SECONDS = 1.0
 RETRY_SECONDS = 2.0
+NEVER = threading.Event()
+"""Is not set."""
 
 logger = structlog.get_logger(__name__)
 
@@ -25,27 +29,34 @@ def run(turnstile: Turnstile, stop: threading.Event) -> None:
     The to-do list is a read model, so its position in the log is kept like every other's.
     """
     while not stop.is_set():
+        pause = RETRY_SECONDS
         try:
-            busy = react_once(turnstile)
+            react_once(turnstile, stop)
+            pause = TICK_SECONDS
         except (SQLAlchemyError, StoreUnavailable) as error:
             logger.warning("reactor.retrying", error=str(error))
-            stop.wait(RETRY_SECONDS)
-            continue
-        except Exception:  # of one order, which keeps none of the others waiting
+        except Exception:
             logger.exception("reactor.failed")
-            stop.wait(RETRY_SECONDS)
-            continue
-        if not busy:
-            stop.wait(TICK_SECONDS)
+        stop.wait(pause)
 
 
-def react_once(turnstile: Turnstile) -> bool:
-    """Do what is due now, at most a batch of it; whether there is probably more."""
-    with turnstile.engine.connect() as connection:
-        lapsed = open_holds.lapsed(connection, datetime.now(UTC), BATCH)
-    if lapsed:
-        position = expire_lapsed_holds(turnstile.executor, lapsed)
-        logger.info("reactor.holds_expired", due=len(lapsed), position=position)
+def react_once(turnstile: Turnstile, stop: threading.Event = NEVER) -> None:
+    """Do all that is due now, batch by batch; what cannot be done keeps nothing waiting."""
+    for order_ids in _lapsed(turnstile):
+        if stop.is_set():
+            break
+        position, left = expire_lapsed_holds(turnstile.executor, order_ids)
+        logger.info("reactor.holds_expired", due=len(order_ids), left=dict(left), position=position)
         wait_for(turnstile, open_holds.OPEN_HOLDS.name, position, TICK_SECONDS)
-        return position > 0 and len(lapsed) == BATCH
-    return False
+
+
+def _lapsed(turnstile: Turnstile) -> Iterator[list[UUID]]:
+    now, after = datetime.now(UTC), None
+    while True:
+        with turnstile.engine.connect() as connection:
+            page = open_holds.lapsed(connection, now, BATCH, after)
+        if page["items"]:
+            yield [item["order_id"] for item in page["items"]]
+        after = page["next"]
+        if after is None:
+            break

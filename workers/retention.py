@@ -1,7 +1,8 @@
 """Retention: customers who have done nothing for long are erased, on a schedule.
 
-What they did is asked of the read models, so nothing is done while those lag behind the log; and
-what has happened since is looked at under its lock, as each is erased.
+What they did is asked of the read models, so nothing is done while those lag behind the log, or
+while events wait that one of them could not take; and what has happened since is looked at under
+its lock, as each is erased.
 """
 
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from application.presenting import show_customer
 from application.store import log
 from application.store.work import Command, Context
 from projections import held_data
+from projections.engine.parking import parked_counts
 from projections.engine.waiting import wait_for
 
 BATCH = 100
@@ -24,11 +26,20 @@ _CONTEXT = Context(actor="retention")
 logger = structlog.get_logger(__name__)
 
 
+class Postponed(Exception):
+    """The read models do not show at present who is due."""
+
+
 def erase_idle(turnstile: Turnstile) -> int:
     """Erase whoever is due by `RETENTION_DAYS`, batch by batch; how many that were."""
     kept = turnstile.settings.retention
     erased = 0
-    while kept is not None and (seen := _caught_up_to(turnstile)) is not None:
+    while kept is not None:
+        try:
+            seen = _caught_up_to(turnstile)
+        except Postponed as error:
+            logger.warning("retention.postponed", reason=str(error))
+            break
         now = datetime.now(UTC)
         with turnstile.engine.connect() as connection:
             due = held_data.idle_customers(connection, now, now - kept, BATCH)
@@ -40,22 +51,33 @@ def erase_idle(turnstile: Turnstile) -> int:
 
 
 def count_idle(turnstile: Turnstile) -> int:
-    """How many `erase_idle` would erase now."""
+    """How many `erase_idle` would erase now. Raises `Postponed` when it would erase nobody yet."""
     kept, now = turnstile.settings.retention, datetime.now(UTC)
     if kept is None:
         return 0
+    _caught_up_to(turnstile)
     with turnstile.engine.connect() as connection:
         return held_data.count_idle_customers(connection, now, now - kept)
 
 
-def _caught_up_to(turnstile: Turnstile) -> int | None:
-    """The end of the log as this began, which the read models have seen; None if they lag."""
+def _caught_up_to(turnstile: Turnstile) -> int:
+    """The end of the log as this began, of which the read models have taken everything.
+
+    Raises `Postponed`.
+    """
     with turnstile.engine.connect() as connection:
         head = log.read_head(connection)
     for model in held_data.RETENTION_MODELS:
         if not wait_for(turnstile, model.name, head, WAIT_SECONDS):
-            logger.warning("retention.postponed", read_model=model.name, head=head)
-            return None
+            raise Postponed(f"The read model {model.name} lags behind the log.")
+    with turnstile.engine.connect() as connection:
+        waiting = parked_counts(connection)
+    for model in held_data.RETENTION_MODELS:
+        if model.name in waiting:
+            raise Postponed(
+                f"Events wait that the read model {model.name} could not take;"
+                " 'turnstile parked' shows them."
+            )
     return head
 
 

@@ -212,6 +212,24 @@ def read_stream(
     return _entries(connection, query)
 
 
+def each_of_stream(
+    connection: Connection, stream_id: UUID, *, after: int = 0, until: int | None = None
+) -> Iterator[Entry]:
+    """The same one by one, however many there are; only some are in memory at a time.
+
+    Versions have no gaps, and by a range of them only these few are read, whatever the plan.
+    """
+    more = True
+    while more:
+        last = after + OPENED_TOGETHER
+        if until is not None:
+            last = min(last, until)
+        some = read_stream(connection, stream_id, after=after, until=last)
+        yield from some
+        more = last != until and bool(some) and some[-1].version == last
+        after = last
+
+
 def read_streams(connection: Connection, stream_ids: Sequence[UUID]) -> list[Entry]:
     """All entries of those streams, each stream's by version."""
     if not stream_ids:

@@ -33,8 +33,8 @@ def load_stream(
         query = query.where(snapshots.c.version <= until)
     row = connection.execute(query.order_by(snapshots.c.version.desc()).limit(1)).first()
     aggregate = None if row is None else _restored(row)
-    after = aggregate.version if aggregate is not None else None
-    return replay(aggregate, log.read_stream(connection, stream_id, after=after, until=until))
+    after = aggregate.version if aggregate is not None else 0
+    return replay(aggregate, log.each_of_stream(connection, stream_id, after=after, until=until))
 
 
 def load_streams(connection: Connection, stream_ids: Sequence[UUID]) -> dict[UUID, Aggregate]:

@@ -372,3 +372,18 @@ def test_the_example_of_the_guide_is_imported_whole(run: Run):
 
     assert refused == []
     assert asdict(summary) == shown
+
+
+@pytest.mark.parametrize("expires_at", ["2025-05-01T10:00:00Z", "2025-05-01T09:59:59Z"])
+@pytest.mark.parametrize("price", ["0.00", "50.00"])
+def test_an_order_whose_hold_was_over_when_it_was_placed_is_refused(
+    turnstile: Turnstile, run: Run, price: str, expires_at: str
+):
+    kind = {"ref": "full", "name": "Full", "price": price}
+    opened = (event(ticket_types=[kind]), *OPENED[1:])
+    summary, (refusal,) = run(*opened, order("a", expires_at=expires_at), order("b"))
+    assert (refusal.line, refusal.rule) == (4, "invalid-order")
+    assert refusal.reason == "An order's hold ends after the order is placed."
+    assert (summary.applied, summary.refused) == (4, 1)
+    with pytest.raises(NotFound):
+        what_happened(turnstile, "order", "a")

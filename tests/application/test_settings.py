@@ -1,4 +1,6 @@
-"""Settings as others see them."""
+"""Settings: what the environment may say, and what others see of them."""
+
+import pytest
 
 from application import keys
 from application.settings import Settings
@@ -9,3 +11,10 @@ def test_settings_show_no_secret() -> None:
     shown = repr(settings)
     for secret in (settings.secret_key, settings.master_key, str(settings.checkpoint_key)):
         assert secret not in shown
+
+
+@pytest.mark.parametrize("minutes", ["0", "-30"])
+def test_a_hold_that_is_over_at_once_is_refused_at_the_start(minutes: str) -> None:
+    with pytest.raises(ValueError, match=f"HOLD_MINUTES is at least 1, not {minutes}"):
+        Settings.from_environment({"HOLD_MINUTES": minutes})
+    assert Settings.from_environment({"HOLD_MINUTES": "1"}).hold_minutes == 1

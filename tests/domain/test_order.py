@@ -94,6 +94,14 @@ def test_lines_that_make_no_order_are_refused(lines: list[Line]):
         Order.place(ORDER, sale(), lines, HOLD_ENDS, NOW)
 
 
+@pytest.mark.parametrize("price", [0, 5000])
+def test_a_hold_that_is_over_at_once_is_refused(price: int):
+    lines = [Line(ADULT, price, [FIRST])]
+    with pytest.raises(InvalidOrder, match="hold"):
+        Order.place(ORDER, sale(), lines, NOW, NOW)
+    Order.place(ORDER, sale(), lines, NOW + MOMENT, NOW)
+
+
 # Paid
 
 

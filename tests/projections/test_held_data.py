@@ -1,13 +1,16 @@
-"""Who has long been gone: everything that keeps a customer from it."""
+"""What is held about a customer, and who has long been gone: everything that keeps them from it."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
+from application.store.database import is_postgres
 from domain.aggregate import Aggregate
 from domain.customer import Customer, Profile
+from projections import held_data
 from projections.held_data import count_idle_customers, idle_customers
 from tests.domain.given import ANNA, BORIS, END, FIRST, NOW
 from tests.projections.conftest import Given
@@ -94,3 +97,16 @@ def test_the_erased_are_not_erased_again(given: Given) -> None:
     given(erased(), boris())
     assert idle(given) == [BORIS]
     assert FIRST not in idle(given)
+
+
+def test_tickets_that_were_transferred_to_a_customer_are_found_by_an_index(given: Given) -> None:
+    with given.connection() as connection:
+        query = held_data._ticket_ids(ANNA).compile(
+            connection, compile_kwargs={"literal_binds": True}
+        )
+        explain = "EXPLAIN QUERY PLAN"
+        if is_postgres(connection):
+            connection.execute(text("SET LOCAL enable_seqscan = off"))  # of so few rows
+            explain = "EXPLAIN"
+        plan = connection.exec_driver_sql(f"{explain} {query}").all()
+    assert "ix_gate_transfers_to_user_id" in str(plan)

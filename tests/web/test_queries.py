@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from application.store.database import for_queries
-from application.store.signals import READ_MODELS
-from tests.statements import hearing
+from application.store.signals import READ_MODELS as MOVED
+from projections.catalogue import CATALOGUE
+from projections.engine.projector import Projector
+from projections.registry import READ_MODELS
+from tests.statements import hearing, statements
 from tests.web.conftest import ADULT, CHILD, BoxOffice, Json, ticket_ids
 from tests.workers.processes import eventually
 
@@ -282,7 +285,7 @@ def test_a_query_that_waits_asks_again_only_when_something_has_moved(
     office: BoxOffice, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("web.reading.WAIT_SECONDS", 0.05)
-    customer, bell = office.customer(), office.turnstile.signals.bells[READ_MODELS]
+    customer, bell = office.customer(), office.turnstile.signals.bells[MOVED]
     asked: list[str] = []
     heard = bell.heard()
     with hearing(for_queries(office.turnstile.engine), lambda _, sql: asked.append(sql)):
@@ -295,7 +298,7 @@ def test_not_all_threads_wait_for_what_may_never_come(
     office: BoxOffice, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("web.reading.WAIT_SECONDS", 1.0)
-    bell = office.turnstile.signals.bells[READ_MODELS]
+    bell = office.turnstile.signals.bells[MOVED]
     half = office.turnstile.settings.web_threads // 2
     with ThreadPoolExecutor(half) as threads:
         waiting = [threads.submit(seen, office, "/api/v1/events", 10**17) for _ in range(half)]
@@ -335,6 +338,30 @@ def test_a_version_is_told_no_newer_than_what_is_shown(office: BoxOffice):
     office.post(f"{path}/pay", {"method": "card"})
     behind = office.get(path, caught_up=False)
     assert (behind["status"], behind["version"]) == ("placed", 1)
+
+
+LISTS_OF_AN_ORGANIZER = (
+    "/api/v1/orders",
+    "/api/v1/events/summary",
+    "/api/v1/events/low-capacity?threshold=5",
+    "/api/v1/ticket-types/top",
+    "/stats",
+)
+
+
+@pytest.mark.parametrize("path", LISTS_OF_AN_ORGANIZER)
+def test_what_is_narrowed_to_an_organizer_waits_for_the_catalogue(
+    office: BoxOffice, monkeypatch: pytest.MonkeyPatch, path: str
+):
+    monkeypatch.setattr("web.reading.WAIT_SECONDS", 0.05)
+    position = office.event()["position"]
+    others = [model for model in READ_MODELS if model is not CATALOGUE]
+    Projector(office.turnstile, others).catch_up()
+    assert seen(office, path, position).status_code == 503
+    office.catch_up()
+    with statements(for_queries(office.turnstile.engine)) as asked:
+        assert seen(office, path, position).status_code == 200
+    assert sum("FROM tracking" in sql for sql in asked) == 1
 
 
 @pytest.mark.parametrize("bad", ["", "x", "-1", "1.5", "9" * 19])

@@ -48,7 +48,11 @@ class Sale:
 
     def sell(self) -> int:
         """Two tickets more; the position."""
-        return self._do(pay_order, order_id=self.hold(), method="card").position
+        return self.pay(self.hold())
+
+    def pay(self, order_id: UUID) -> int:
+        """Pay that order; the position."""
+        return self._do(pay_order, order_id=order_id, method="card").position
 
     def _do(self, use_case: object, **arguments: object) -> Answer:
         assert callable(use_case)

@@ -494,8 +494,7 @@ def test_nobody_takes_over_from_a_rebuild_whose_step_takes_long(
     refused = []
 
     def compare_slowly(*tables: Any) -> TableComparison:
-        until = time.monotonic() + 0.8
-        while time.monotonic() < until:
+        while len(refused) < 25:  # until long after a lease has run out
             with pytest.raises(RebuildRuns):
                 rebuild(festival, SALES_BY_DAY)
             refused.append(True)
@@ -503,9 +502,7 @@ def test_nobody_takes_over_from_a_rebuild_whose_step_takes_long(
         return compare_table(*tables)
 
     monkeypatch.setattr(engine, "compare_table", compare_slowly)
-    assert len(SALES_BY_DAY.tables) > 2, "so long that a lease runs out"
-    rebuild(festival, SALES_BY_DAY)
-    assert refused
+    assert rebuild(festival, SALES_BY_DAY).comparison.outcome == EQUAL
 
 
 def test_what_came_while_tables_were_vacuumed_is_taken_in_batches(

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection, insert
 from structlog.testing import capture_logs
 
 from application import customers
@@ -16,11 +17,14 @@ from application.events import change_event
 from application.history import history
 from application.presenting import show
 from application.settings import Settings
+from application.store.database import writing
 from application.store.work import Command, Context, Outcome
 from domain.customer import Profile
 from domain.ids import uuid7
 from projections import held_data
+from projections.engine.parking import parked_counts, unpark_all
 from projections.engine.projector import Projector
+from projections.engine.tables import parked
 from tests.workers.selling import CONTEXT, Sale
 from tests.workers.test_projector import projecting
 from workers import retention, tidying
@@ -68,6 +72,50 @@ def test_nobody_is_erased_while_a_read_model_lags(
     with capture_logs() as logs:
         assert retention.erase_idle(keeping) == 0
     assert [line["event"] for line in logs] == ["retention.postponed"]
+    with pytest.raises(retention.Postponed, match="lags"):
+        retention.count_idle(keeping)
+
+
+def park(turnstile: Turnstile, model: str) -> None:
+    """Let an event wait which that read model could not take."""
+    waiting = {"position": 1, "stream_id": uuid7(), "error": "KeyError", "parked_at": LONG_AGO}
+    with writing(turnstile.engine) as connection:
+        connection.execute(insert(parked).values(read_model=model, **waiting))
+
+
+@pytest.mark.parametrize("model", [model.name for model in held_data.RETENTION_MODELS])
+def test_nobody_is_erased_while_an_event_waits_that_a_read_model_could_not_take(
+    keeping: Turnstile, model: str
+) -> None:
+    Projector(keeping).catch_up()
+    park(keeping, "sales_by_day")
+    assert retention.count_idle(keeping) == 7
+    park(keeping, model)
+    with capture_logs() as logs:
+        assert retention.erase_idle(keeping) == 0
+    (postponed,) = logs
+    assert postponed["event"] == "retention.postponed"
+    assert model in postponed["reason"]
+    with pytest.raises(retention.Postponed, match=model):
+        retention.count_idle(keeping)
+    with writing(keeping.engine) as connection:
+        unpark_all(connection, model)
+    assert retention.erase_idle(keeping) == 7
+
+
+def test_nobody_is_erased_when_an_event_is_parked_at_the_last_moment(
+    keeping: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a rebuilt read model, for which it waits, takes the place of the live one."""
+    Projector(keeping).catch_up()
+
+    def park_afterwards(connection: Connection) -> dict[str, tuple[int, int]]:
+        counts = parked_counts(connection)
+        park(keeping, "orders")
+        return counts
+
+    monkeypatch.setattr(retention, "parked_counts", park_afterwards)
+    assert retention.erase_idle(keeping) == 0
 
 
 Act = Callable[[list[UUID]], Command]

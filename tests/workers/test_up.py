@@ -87,10 +87,13 @@ def require_clean_end(running: Running) -> None:
 
 def test_up_on_sqlite_sells_and_expires_holds_in_one_process(sqlite_url: str) -> None:
     port = free_port()
-    with process("up", "--port", str(port), url=sqlite_url, HOLD_MINUTES="0") as running:
+    with process("up", "--port", str(port), url=sqlite_url) as running:
         client = ready(port, sqlite_url)
-        order = order_tickets(client)
-        assert order["status"] == "placed"
+        buy(client)
+        with box_office(sqlite_url) as turnstile:
+            sale = Sale(turnstile)
+            placed = turnstile.executor.execute(sale.order(sale.customer_id, minutes=1e-6))
+        order = {"id": placed.body["id"], "position": placed.position}
         eventually(lambda: seen(client, order)["status"] == "expired", pause=0.1)
         require_clean_end(running)
         assert "Traceback" not in running.said
@@ -170,7 +173,7 @@ def projected(turnstile: Turnstile, port: int) -> bool:
 
 
 def reacted(turnstile: Turnstile, port: int) -> bool:
-    order_id = Sale(turnstile).hold(minutes=0)
+    order_id = Sale(turnstile).hold(minutes=1e-6)
     Projector(turnstile).catch_up()
     eventually(lambda: what_happened(turnstile, order_id)[-1] == "Expired")
     return True
@@ -213,7 +216,7 @@ def test_two_reactors_expire_each_hold_once(
     with ExitStack() as opened:
         shop, *others = [opened.enter_context(box_office(database_url)) for _ in range(4)]
         sale = Sale(shop)
-        lapsed = [sale.hold(minutes=0) for _ in range(10)]
+        lapsed = [sale.hold(minutes=1e-6) for _ in range(10)]
         held = sale.hold()
         opened.enter_context(projecting(others[0], OPEN_HOLDS, EVENT_SUMMARIES))
         with reacting(*others[1:]):

@@ -51,7 +51,10 @@ def retention_(dry_run: bool) -> None:
         days = turnstile.settings.retention_days
         if days is None:
             raise click.ClickException("RETENTION_DAYS is not set: customers are kept for ever.")
-        number = retention.count_idle(turnstile) if dry_run else retention.erase_idle(turnstile)
+        try:
+            number = retention.count_idle(turnstile) if dry_run else retention.erase_idle(turnstile)
+        except retention.Postponed as error:
+            raise click.ClickException(f"Nobody would be erased at present. {error}") from None
     would = "would be" if dry_run else "were"
     click.echo(f"{number:,} customers {would} erased, who did nothing for {days:,} days.")
 

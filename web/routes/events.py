@@ -139,7 +139,7 @@ def get_event(connection: Connection, event_id: UUID) -> Any:
 
 
 @blueprint.get("/summary")
-@reads(EVENT_SUMMARIES)
+@reads(EVENT_SUMMARIES, CATALOGUE)
 @blueprint.asks(PageQuery)
 @blueprint.shows(EventSummaryPage)
 def summarize_events(connection: Connection, query: dict[str, Any]) -> Any:
@@ -148,7 +148,7 @@ def summarize_events(connection: Connection, query: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/low-capacity")
-@reads(EVENT_SUMMARIES)
+@reads(EVENT_SUMMARIES, CATALOGUE)
 @blueprint.asks(LowCapacityQuery)
 @blueprint.shows(LowCapacityPage)
 def list_low_capacity(connection: Connection, query: dict[str, Any]) -> Any:

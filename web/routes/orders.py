@@ -11,6 +11,7 @@ from application.orders import Wish
 from application.presenting import show_order
 from domain.ids import uuid7
 from projections import orders
+from projections.catalogue import CATALOGUE
 from projections.orders import ORDERS
 from web import pricing
 from web.blueprint import Blueprint
@@ -82,7 +83,7 @@ def refund_order(body: dict[str, Any], order_id: UUID) -> Response:
 
 
 @blueprint.get("")
-@reads(ORDERS)
+@reads(ORDERS, CATALOGUE)
 @blueprint.asks(OrderQuery)
 @blueprint.shows(OrderPage)
 def list_orders(connection: Connection, query: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from projections import gate_lists, gate_statistics
+from projections.catalogue import CATALOGUE
 from projections.gate_lists import GATE_LISTS
 from projections.gate_statistics import GATE_STATISTICS
 from web.blueprint import Blueprint
@@ -33,7 +34,7 @@ ONE_OR_ALL = {"oneOf": [GateCounts, BY_EVENT]}
 
 
 @blueprint.get("")
-@reads(GATE_STATISTICS)
+@reads(GATE_STATISTICS, CATALOGUE)
 @blueprint.asks(StatsQuery, 400)
 @blueprint.shows(ONE_OR_ALL, description="Of one event, or of all by their ids")
 def get_stats(connection: Connection, query: dict[str, Any]) -> Any:

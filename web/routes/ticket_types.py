@@ -11,6 +11,7 @@ from application.presenting import show_ticket_type
 from domain.event import Event
 from domain.ids import uuid7
 from projections import ticket_type_sales
+from projections.catalogue import CATALOGUE
 from projections.ticket_type_sales import TICKET_TYPE_SALES
 from web import pricing
 from web.blueprint import Blueprint
@@ -54,7 +55,7 @@ def change_ticket_type(body: dict[str, Any], event_id: UUID, ticket_type_id: UUI
 
 
 @blueprint.get("/ticket-types/top")
-@reads(TICKET_TYPE_SALES)
+@reads(TICKET_TYPE_SALES, CATALOGUE)
 @blueprint.asks(TopQuery)
 @blueprint.shows(TopTicketTypePage)
 def list_top_ticket_types(connection: Connection, query: dict[str, Any]) -> Any:

@@ -111,6 +111,21 @@ def test_a_commit_whose_answer_was_lost_is_found_out_with_the_same_key(postgres_
     assert desk.stored(FESTIVAL).committed == 2
 
 
+def test_a_batch_that_fails_after_its_commit_is_not_decided_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(_: str) -> None:
+        raise RuntimeError("after the commit")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.signals, "ring", fail)
+        outcomes = desk.do_all(placing(KEY), placing())
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 2
+    assert desk.topics()["Order.Placed"] == 2
+    assert desk.place(KEY).replayed
+    assert desk.stored(FESTIVAL).committed == 2
+
+
 def test_an_idle_connection_that_was_ended_does_not_fail_the_next_command(
     postgres_desk: Desk, operator: Engine
 ):

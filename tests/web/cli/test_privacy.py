@@ -95,3 +95,7 @@ def test_retention_says_how_many_it_would_erase(run: Run, monkeypatch: pytest.Mo
     run("rebuild", "customers", "orders", "tickets", "gate_lists", "catalogue")
     for _ in range(2):
         assert run("retention", "--dry-run").stdout.startswith("2 customers would be erased")
+    assert run("erase-customer", *ADA[1:], "--yes").exit_code == 0
+    postponed = run("retention", "--dry-run")
+    assert postponed.exit_code == 1
+    assert "Nobody would be erased at present. The read model customers lags" in postponed.stderr
