@@ -491,7 +491,7 @@ def test_nobody_takes_over_from_a_rebuild_whose_step_takes_long(
     festival: Turnstile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "SECONDS", 1)
-    refused = []
+    refused: list[bool] = []
 
     def compare_slowly(*tables: Any) -> TableComparison:
         while len(refused) < 25:  # until long after a lease has run out

@@ -18,6 +18,7 @@ from application.backup import CannotImport
 from application.checkpoints import Unsigned
 from application.composition import Turnstile, compose
 from application.import_lines import Names
+from application.key_backup import CannotImportKeys
 from application.logs import configure_logs
 from application.proofs import NotProven
 from application.runtime import collect_rarely
@@ -103,7 +104,7 @@ def explained() -> Iterator[None]:
     """What does not fit ends the command with a plain message."""
     try:
         yield
-    except (LogAltered, Unsigned, NotProven, CannotImport, OSError) as error:
+    except (LogAltered, Unsigned, NotProven, CannotImport, CannotImportKeys, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 

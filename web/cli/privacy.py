@@ -8,11 +8,11 @@ from application import keys
 from application.backup import opened
 from application.composition import Turnstile
 from application.customers import erase_customer
-from application.key_backup import CannotImportKeys, export_keys, import_keys, rewrap_keys
+from application.key_backup import export_keys, import_keys, rewrap_keys
 from application.presenting import show_customer
 from application.store.vault import Vault
 from application.store.work import Command, Context
-from web.cli.console import aggregate_id_of, box_office, err, source
+from web.cli.console import aggregate_id_of, box_office, err, explained, source
 from workers import retention
 
 OLD_KEY = "OLD_MASTER_KEY"
@@ -67,7 +67,7 @@ def export_keys_(file: str) -> None:
     Without them a log that 'import-log' has restored shows everybody as erased. Whoever has this
     file, MASTER_KEY and an old log can read who was erased since: keep only the newest.
     """
-    with box_office(as_stored=True) as turnstile, opened(file, "wb") as output:
+    with explained(), box_office(as_stored=True) as turnstile, opened(file, "wb") as output:
         number = export_keys(turnstile.engine, output.write)
     err.print(f"{number:,} keys. They open with the present MASTER_KEY only.", highlight=False)
 
@@ -80,11 +80,8 @@ def import_keys_(file: str) -> None:
     Keys of customers whom the log here knows to be erased are left out. Rebuild the read models
     afterwards, if they were made without the keys.
     """
-    try:
-        with box_office(migrate=True) as turnstile, opened(file, "rb") as lines:
-            done = import_keys(turnstile.engine, lines)
-    except CannotImportKeys as error:
-        raise click.ClickException(str(error)) from None
+    with explained(), box_office(migrate=True) as turnstile, opened(file, "rb") as lines:
+        done = import_keys(turnstile.engine, lines)
     err.print(
         f"{done.added:,} keys added; {done.present:,} were there,"
         f" {done.erased:,} are of customers who were erased.",

@@ -89,6 +89,14 @@ def test_a_file_without_keys_is_refused(run: Run, text: str) -> None:
     assert "Line 1: " in refused.stderr
 
 
+@pytest.mark.parametrize("part", ["export-keys", "import-keys"])
+def test_a_file_of_keys_that_cannot_be_opened_is_told_plainly(run: Run, part: str) -> None:
+    refused = run(part, "no/such/folder/keys.jsonl")
+    assert refused.exit_code == 1
+    assert "No such file or directory" in refused.stderr
+    assert "Traceback" not in refused.output
+
+
 def test_retention_says_how_many_it_would_erase(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "RETENTION_DAYS is not set" in run("retention").stderr
     monkeypatch.setenv("RETENTION_DAYS", "30")
