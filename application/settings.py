@@ -109,7 +109,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Raises `ValueError` for a malformed number, rate, origin or key, or a number too small."""
+        """Raises `ValueError` for what is malformed, and for a number that is too small."""
         given: dict[str, Any] = {
             name: _whole_number(name.upper(), environment)
             for name in _NUMBERS

@@ -26,6 +26,7 @@ from projections.engine.read_model import Handler, ReadModel
 from projections.engine.rows import Rows
 from projections.engine.tables import metadata
 from projections.paging import Item, page
+from projections.words import plain
 
 catalogue = Table(
     "catalogue",
@@ -92,7 +93,7 @@ def described(rows: Rows, event: Event.Drafted | Event.Changed) -> None:
     row = _event(rows, event)
     _copy(event.details, row)
     row.sort_title = row.title.casefold()
-    row.search_text = "\n".join((row.title, row.organizer_name, row.venue, row.category)).casefold()
+    row.search_text = plain("\n".join((row.title, row.organizer_name, row.venue, row.category)))
 
 
 def ticket_type_added(rows: Rows, event: Event.TicketTypeAdded) -> None:
@@ -203,7 +204,7 @@ def list_events(
         query = query.where(c.category == category)
     if organizer_id is not None:
         query = query.where(c.organizer_id == organizer_id)
-    for word in (q or "").casefold().split():
+    for word in plain(q or "").split():
         query = query.where(c.search_text.contains(word, autoescape=True))
     by = c.sort_title if order == "title" else c.starts_at
     return page(

@@ -63,8 +63,8 @@ def words(*texts: str) -> frozenset[str]:
 
     Several read models ask for those of the same customer, one soon after the other.
     """
-    plain = _plain(" ".join(texts))
-    return frozenset((*_WORD.findall(plain), *_ADDRESS.findall(plain)))
+    text = plain(" ".join(texts))
+    return frozenset((*_WORD.findall(text), *_ADDRESS.findall(text)))
 
 
 def replace_words(
@@ -93,7 +93,7 @@ def found_by(
     word, most likely the rarest, all customers are looked through. When few are found, they are
     named: a database that expects many would read its whole list in order.
     """
-    wanted = {*_ADDRESS.findall(_plain(q)), *_WORD.findall(_ADDRESS.sub(" ", _plain(q)))}
+    wanted = {*_ADDRESS.findall(plain(q)), *_WORD.findall(_ADDRESS.sub(" ", plain(q)))}
     if not wanted:
         return false()
     longest, *others = sorted(wanted, key=lambda word: (-len(word), word))
@@ -127,7 +127,8 @@ def _together(found: frozenset[str]) -> str:
     return text if len(text) <= LONGEST else ""
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """As it is searched: in small letters, without accents."""
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())

@@ -247,6 +247,8 @@ def test_events_are_filtered_by_category_and_organizer(given):
         ("night  park", ["Jazz Night"]),
         ("été", ["Été du jazz"]),
         ("ÉTÉ", ["Été du jazz"]),
+        ("ete", ["Été du jazz"]),
+        ("pärk", ["Jazz Night"]),
         ("barn", ["Jazz Night", "Été du jazz", "100% Rock_n_Roll"]),
         ("100%", ["100% Rock_n_Roll"]),
         ("rock_n", ["100% Rock_n_Roll"]),
@@ -257,7 +259,7 @@ def test_events_are_filtered_by_category_and_organizer(given):
         (" ", ["Jazz Night", "Été du jazz", "100% Rock_n_Roll"]),
     ],
 )
-def test_every_word_of_a_search_must_occur_as_it_is_written(given, q, expected):
+def test_every_word_of_a_search_must_occur_but_for_case_and_accents(given, q, expected):
     given(on_sale("Jazz Night", venue="Park"), on_sale("Été du jazz"), on_sale("100% Rock_n_Roll"))
     assert titles(given, q=q) == expected
 

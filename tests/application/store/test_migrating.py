@@ -29,7 +29,7 @@ from projections import orders, tickets
 from projections.catalogue import catalogue
 from projections.customers import customer_words
 from projections.engine.rows import Memory, Rows
-from projections.words import replace_words, words
+from projections.words import plain, replace_words, words
 from tests.application.store.conftest import OpenEngine
 from tests.domain.given import NOW, details
 
@@ -92,6 +92,25 @@ def test_what_was_published_before_it_was_cancelled_is_told_from_the_log(
     with engine.connect() as connection:
         query = select(catalogue.c.event_id).where(catalogue.c.published)
         assert connection.execute(query).scalars().all() == [shown]
+
+
+def test_events_are_found_by_plain_letters_as_the_catalogue_finds_them(
+    database_url: str, open_database: OpenEngine
+) -> None:
+    engine = open_database(database_url)
+    migrate_to(engine, "0013")
+    titles = {uuid7(): "Lange Nächte\nÅsa\nStraße", uuid7(): "Gala\nAda\nPark"}
+    with writing(engine) as connection:
+        for event_id, text_ in titles.items():
+            row = {"event_id": event_id, "version": 2, **vars(details()), "sort_title": ""}
+            connection.execute(insert(catalogue).values(**row, search_text=text_.casefold()))
+    migrations.upgrade(engine)
+    with engine.connect() as connection:
+        found = dict(
+            connection.execute(select(catalogue.c.event_id, catalogue.c.search_text)).all()
+        )
+    assert found == {event_id: plain(text_) for event_id, text_ in titles.items()}
+    assert "lange nachte\nasa\nstrasse" in found.values()
 
 
 def test_words_are_put_together_as_the_read_models_do_it(
