@@ -62,7 +62,11 @@ def place_order(body: dict[str, Any]) -> Response:
 @blueprint.takes(Payment, example={"method": "card", "reference": "ch_1", "amount": "25.00"})
 @blueprint.records(RecordedOrder)
 def pay_order(body: dict[str, Any], order_id: UUID) -> Response:
-    """Take the payment and issue the tickets"""
+    """Take the payment and issue the tickets
+
+    The same payment again changes nothing. Any other, of an order that is paid or over, is refused and
+    stays on record: it is money to give back.
+    """
     return change(pricing.pay_order, show_order, order_id, order_id=order_id, **body)
 
 
