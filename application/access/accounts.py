@@ -11,9 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from application.access import passwords
 from application.access.access import Access
 from application.access.identity import ATTENDEE, OF_PEOPLE, ORGANIZER, Identity, Unauthorized
-from application.access.tables import accounts, api_keys, sessions
 from application.store.snapshots import load_stream
-from application.store.tables import customer_keys
+from application.store.tables import accounts, api_keys, customer_keys, sessions
 from domain.customer import Customer
 from domain.errors import Conflict, Invalid, NotFound
 from domain.ids import uuid7

@@ -12,8 +12,8 @@ from cryptography.exceptions import InvalidTag
 from msgspec.structs import replace
 from sqlalchemy import Connection, delete, func, select
 
-from application.access.tables import access_answers
 from application.store.database import is_postgres, vault_of
+from application.store.tables import access_answers
 from application.store.work import Key
 from application.store.writes import writes_to
 from domain.errors import Conflict

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from application.access.identity import GATE, OF_KEYS, SCOPES, SERVICE, Identity, Unauthorized
-from application.access.tables import api_keys
+from application.store.tables import api_keys
 from domain.errors import Invalid, NotFound
 from domain.ids import uuid7
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from application.access.accounts import Account, get
 from application.access.identity import Identity, Unauthorized
-from application.access.tables import accounts, sessions
+from application.store.tables import accounts, sessions
 from domain.ids import uuid7
 
 LIFETIME = timedelta(days=30)

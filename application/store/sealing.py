@@ -17,10 +17,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import BindParameter, Connection, bindparam, select
 
-from application.access.tables import accounts
 from application.store.database import is_postgres, vault_of
 from application.store.postgres_text import array_text
-from application.store.tables import customer_keys, events
+from application.store.tables import accounts, customer_keys, events
 from application.store.vault import decrypted, encrypted, new_key
 from application.store.writes import Writes
 from domain.customer import ERASED, Customer

@@ -16,13 +16,12 @@ from sqlalchemy import func, select, text, update
 from application.access import accounts
 from application.access.accounts import Account
 from application.access.identity import ADMIN, ORGANIZER
-from application.access.tables import access_answers, sessions
-from application.access.tables import accounts as accounts_table
-from application.access.tables import api_keys as keys_table
 from application.composition import Turnstile, compose
 from application.settings import Settings
 from application.store.database import vault_of, writing
-from application.store.tables import idempotency
+from application.store.tables import access_answers, idempotency, sessions
+from application.store.tables import accounts as accounts_table
+from application.store.tables import api_keys as keys_table
 from tests.keys import bearer
 from tests.web.conftest import UNLIMITED, BoxOffice, Json
 from tests.web.test_personal_data import holding

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from application.access.tables import api_keys
 from application.store.group_commit import StoreUnavailable
+from application.store.tables import api_keys
 from tests.web.conftest import BoxOffice
 from web import routes
 from web.problems import known_rules

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from application.access import accounts, api_keys
 from application.access.identity import ADMIN, ATTENDEE, AUDITOR, GATE, ORGANIZER, SCOPES, SERVICE
-from application.access.tables import api_keys as keys_table
+from application.store.tables import api_keys as keys_table
 from web.cli import printing
 from web.cli.console import box_office, err
 

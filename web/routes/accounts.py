@@ -12,9 +12,9 @@ from sqlalchemy import Connection, select
 from application.access import accounts, sessions
 from application.access.accounts import Account
 from application.access.identity import ATTENDEE, Unauthorized
-from application.access.tables import accounts as accounts_table
 from application.customers import register_customer
 from application.store import answers
+from application.store.tables import accounts as accounts_table
 from application.store.work import Command, Key
 from domain.customer import Profile
 from domain.errors import DomainError

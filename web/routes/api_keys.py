@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from application.access import api_keys
 from application.access.identity import ORGANIZER
-from application.access.tables import api_keys as keys_table
+from application.store.tables import api_keys as keys_table
 from domain.errors import Forbidden, Invalid, NotFound
 from projections.paging import Item, page
 from web.blueprint import Blueprint

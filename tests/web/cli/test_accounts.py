@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 from sqlalchemy import select, update
 
 from application.access import accounts, api_keys, sessions
-from application.access.tables import sessions as sessions_table
 from application.composition import compose
 from application.settings import Settings
+from application.store.tables import sessions as sessions_table
 from web.cli import main
 from workers.tidying import tidy
 
