@@ -28,10 +28,10 @@ from application.orders import (
 from domain.customer import Profile
 from domain.event import Details, Terms
 from domain.ids import derived_id
+from domain.limits import LONG, MOST_PER_ORDER
 from domain.money import to_minor
 from domain.ticket import Scan
 
-MOST_PER_ORDER = 1000
 EARLIEST_YEAR, LATEST_YEAR = 1900, 9998
 
 # PostgreSQL cannot store NUL; references are joined by a control character.
@@ -40,7 +40,7 @@ _TEXT, _NAME = r"^[^\0]*\Z", r"^[^\0-\x1f]*\Z"
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_NAME)]
 Short = Annotated[str, msgspec.Meta(max_length=500, pattern=_TEXT)]
-Long = Annotated[str, msgspec.Meta(max_length=20_000, pattern=_TEXT)]
+Long = Annotated[str, msgspec.Meta(max_length=LONG, pattern=_TEXT)]
 Count = Annotated[int, msgspec.Meta(le=10_000_000)]
 Call = tuple[Callable[..., Any], dict[str, Any]]
 

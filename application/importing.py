@@ -98,7 +98,7 @@ class Importer:
         self._refused = refused
         self._seen: Counter[bytes] = Counter()
         self._order_of: dict[str, str] = {}
-        self._placed_before: dict[UUID, UUID] | None = None
+        self._placed_before: dict[bytes, bytes] | None = None
         self.summary = Summary()
 
     def run(self, lines: Iterable[bytes]) -> Iterator[Summary]:
@@ -139,16 +139,16 @@ class Importer:
         file or of an earlier one."""
         if self._placed_before is None:
             self._placed_before = self._tickets_placed()
-        order_id = self._names.id("order", line.order)
+        order_id = self._names.id("order", line.order).bytes
         for ticket in line.tickets:
             order = self._order_of.setdefault(ticket.ref, line.order)
-            ticket_id = self._names.id("ticket", ticket.ref)
+            ticket_id = self._names.id("ticket", ticket.ref).bytes
             if order != line.order:
                 raise AlreadyExists(f"Ticket {ticket.ref!r} stands in order {order!r} already.")
             if self._placed_before.get(ticket_id, order_id) != order_id:
                 raise AlreadyExists(f"Ticket {ticket.ref!r} was in another order of a file before.")
 
-    def _tickets_placed(self) -> dict[UUID, UUID]:
+    def _tickets_placed(self) -> dict[bytes, bytes]:
         """The order of each ticket that was imported from this system before."""
         source = f'"source":{msgspec.json.encode(self._source).decode()}'
         query = select(events.c.stream_id, events.c.payload).where(
@@ -156,9 +156,11 @@ class Importer:
             events.c.metadata.contains(source, autoescape=True),
         )
         with self._turnstile.engine.connect() as connection:
+            # As bytes, and read row by row: there may be hundreds of thousands.
+            rows = connection.execution_options(yield_per=SLICE).execute(query)
             return {
-                ticket_id: order_id
-                for order_id, payload in connection.execute(query)
+                ticket_id.bytes: order_id.bytes
+                for order_id, payload in rows
                 for line in msgspec.json.decode(payload, type=_Placed).lines
                 for ticket_id in line.ticket_ids
             }

@@ -48,7 +48,7 @@ def _read_body() -> Any:
     _require_whole(data)
     if not data:
         return {}
-    if asked().environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+    if asked().environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
     if asked().environ.get("CONTENT_TYPE") != JSON and not asked().is_json:
         raise UnsupportedMediaType("Send JSON, with Content-Type: application/json.")

@@ -5,7 +5,7 @@ belong to; commands are held to it under the lock that they are decided under, q
 they are answered. A list narrows down to what belongs to the caller.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
@@ -300,11 +300,12 @@ def callers(rule: Rule) -> str:
     free = [words[grant.role] for grant in rule if not grant.targets and not grant.scope]
     bound = [words[grant.role] for grant in rule if grant.targets and not grant.scope]
     scopes = [f"keys with `{grant.scope}`" for grant in rule if grant.scope]
-    parts = [
-        " and ".join(free + scopes),
-        f"{' and '.join(bound)}, of what is theirs" if bound else "",
-    ]
+    parts = [_listed(free + scopes), f"{_listed(bound)}, of what is theirs" if bound else ""]
     return f"For {'; '.join(filter(None, parts))}."
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def require_rules(app: Flask) -> None:

@@ -17,6 +17,7 @@ from application.store import log, signals
 from application.store.database import for_queries
 from application.store.tables import tracking
 from domain.errors import NotFound
+from projections.engine.parking import version_taken
 from projections.engine.read_model import ReadModel
 from web.current import asked, turnstile
 from web.encoding import json_response
@@ -53,14 +54,12 @@ def reads(*models: ReadModel) -> Callable[[Callable[..., Any]], View]:
 def reads_version(model: ReadModel) -> Callable[[Callable[..., Any]], View]:
     """The same for a view that shows the one aggregate in its path, with its `version`."""
 
-    reached = select(tracking.c.position).where(tracking.c.name == model.name).scalar_subquery()
-
     def decorator(view: Callable[..., Any]) -> View:
         @wraps(view)
         def view_with_version(connection: Connection, **ids: Any) -> Any:
             (aggregate_id,) = ids.values()
             # First: what is shown may be newer than the version that is told, but never older.
-            version = log.version_at(connection, aggregate_id, reached)
+            version = version_taken(connection, model.name, aggregate_id)
             return {**view(connection, **ids), "version": version}
 
         return reads(model)(view_with_version)
@@ -137,7 +136,8 @@ def _wanted_position() -> int | None:
 def _require_room_to_wait(names: list[str], wanted: int) -> None:
     """Half of the threads at most wait, so that the others can take commands, however far the read
     models are behind and whatever positions are made up."""
-    if turnstile().signals.bells[_bell(names)].waiting >= turnstile().settings.web_threads // 2:
+    most = max(1, turnstile().settings.web_threads // 2)
+    if turnstile().signals.bells[_bell(names)].waiting >= most:
         raise NotCaughtUp(f"Position {wanted} is not reached yet, and many wait; ask again.")
 
 

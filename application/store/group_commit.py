@@ -111,13 +111,13 @@ class Executor:
         return [item.outcome for item in pending if item.outcome is not None]
 
     def _see_through(self, pending: list[_Pending]) -> None:
-        last = pending[-1]
-        with self._mutex:
-            self._queue.extend(pending)
-            leads = self._leader is None
-            if leads:
-                self._leader = last
+        last, leads = pending[-1], False
         try:
+            with self._mutex:
+                self._queue.extend(pending)
+                leads = self._leader is None
+                if leads:
+                    self._leader = last
             while last.outcome is None:
                 if not leads:
                     last.turn.acquire()

@@ -15,9 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     LargeBinary,
-    ScalarSelect,
     bindparam,
-    func,
     literal_column,
     select,
     union_all,
@@ -128,12 +126,6 @@ def hash_at(connection: Connection, position: int) -> bytes | None:
     query = select(events.c.hash).where(events.c.position == position)
     digest = connection.execute(query).scalar()
     return None if digest is None else bytes(digest)
-
-
-def version_at(connection: Connection, stream_id: UUID, position: ScalarSelect[int]) -> int:
-    """The version of a stream when the log had come to that position; 0 before it began."""
-    mine = (events.c.stream_id == stream_id, events.c.position <= position)
-    return connection.execute(select(func.max(events.c.version)).where(*mine)).scalar() or 0
 
 
 def read_head(connection: Connection) -> int:

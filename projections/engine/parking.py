@@ -5,8 +5,20 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Text,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
+from application.store.tables import events, tracking
 from domain.aggregate import Fact
 from projections.engine.tables import parked
 
@@ -22,6 +34,12 @@ def parked_streams(connection: Connection, read_model: str) -> dict[UUID, str]:
         .group_by(parked.c.stream_id)
     )
     return {row.stream_id: row.error for row in connection.execute(query)}
+
+
+def version_taken(connection: Connection, read_model: str, stream_id: UUID) -> int:
+    """The version of a stream up to which the read model has taken it; 0 before its first event."""
+    values = {"read_model": read_model, "stream_id": stream_id}
+    return connection.execute(_VERSION_TAKEN, values).scalar() or 0
 
 
 def park(connection: Connection, read_model: str, waiting: Iterable[tuple[Fact, str]]) -> None:
@@ -107,3 +125,18 @@ def hand_over(connection: Connection, from_name: str, to_name: str) -> None:
     connection.execute(
         update(parked).where(parked.c.read_model == from_name).values(read_model=to_name)
     )
+
+
+_MODEL: BindParameter[str] = bindparam("read_model", type_=Text)
+_STREAM: BindParameter[UUID] = bindparam("stream_id", type_=Uuid)
+_REACHED = select(tracking.c.position).where(tracking.c.name == _MODEL).scalar_subquery()
+_WAITS_AT = (
+    select(func.min(parked.c.position))
+    .where(parked.c.read_model == _MODEL, parked.c.stream_id == _STREAM)
+    .scalar_subquery()
+)
+_VERSION_TAKEN = select(func.max(events.c.version)).where(
+    events.c.stream_id == _STREAM,
+    events.c.position <= _REACHED,
+    events.c.position < func.coalesce(_WAITS_AT, events.c.position + 1),
+)

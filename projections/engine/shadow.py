@@ -190,6 +190,7 @@ class Shadow:
         for index in self.indexes:
             with writing(self._engine) as connection:
                 self.keep_lease(connection)
+            with writing(self._engine) as connection:
                 index.create(connection, checkfirst=True)
             yield
 

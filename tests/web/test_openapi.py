@@ -191,6 +191,24 @@ def test_answers_may_get_more_members_and_requests_may_not(document: Any):
     assert schemas["NewLine"]["additionalProperties"] is False
 
 
+def test_every_default_is_of_its_own_type(document: Any):
+    kinds = {
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": float,
+        "boolean": bool,
+        "null": type(None),
+    }
+    for operation in operations(document).values():
+        for parameter in operation["parameters"]:
+            schema = parameter.get("schema", {})
+            if "default" in schema:
+                may_be = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+                fitting = tuple(kinds[name] for name in may_be)
+                assert isinstance(schema["default"], fitting), parameter["name"]
+
+
 def test_every_operation_says_for_whom_it_is(document: Any):
     named = operations(document)
     credentials: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
@@ -200,7 +218,7 @@ def test_every_operation_says_for_whom_it_is(document: Any):
     for operation in named.values():
         assert "For " in operation["description"]
     assert named["GET /api/v1/log"]["description"].endswith(
-        "For admins and auditors and keys with `log:read`."
+        "For admins, auditors and keys with `log:read`."
     )
 
 

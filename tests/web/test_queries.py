@@ -3,15 +3,20 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
+from sqlalchemy import delete, insert, select
 
-from application.store.database import for_queries
+from application.store.database import for_queries, writing
 from application.store.signals import READ_MODELS as MOVED
+from application.store.tables import events
 from projections.catalogue import CATALOGUE
 from projections.engine.projector import Projector
+from projections.engine.tables import parked
 from projections.registry import READ_MODELS
 from tests.statements import hearing, statements
 from tests.web.conftest import ADULT, CHILD, BoxOffice, Json, ticket_ids
@@ -329,6 +334,37 @@ def test_what_is_looked_up_tells_the_version_that_a_command_may_be_held_to(offic
     office.patch(f"/api/v1/customers/{grace['id']}", {"name": "Grace H."})
     assert office.get(f"/api/v1/customers/{grace['id']}")["version"] == 2
     assert office.get(f"/api/v1/customers/{ada['id']}")["version"] == 1
+
+
+def test_of_two_threads_one_waits_and_of_one_that_one(
+    office: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    few = replace(office.turnstile, settings=replace(office.turnstile.settings, web_threads=1))
+    monkeypatch.setattr("web.reading.turnstile", lambda: few)
+    position = office.customer()["position"]
+    projecting = threading.Timer(0.2, office.catch_up)
+    projecting.start()
+    assert seen(office, "/api/v1/customers", position).status_code == 200
+    projecting.join()
+
+
+def test_the_version_of_what_is_parked_is_that_of_what_is_shown(office: BoxOffice):
+    order = office.order(office.event(), office.customer())
+    path = f"/api/v1/orders/{order['id']}"
+    office.catch_up()
+    engine, stream_id = office.turnstile.engine, UUID(order["id"])
+    paid = office.post(f"{path}/pay", {"method": "card"})
+    office.catch_up()
+    assert office.get(path)["version"] == paid["version"] == 2
+    with writing(engine) as connection:
+        mine = (events.c.stream_id == stream_id, events.c.version == 2)
+        position = connection.execute(select(events.c.position).where(*mine)).scalar_one()
+        row = {"read_model": "orders", "stream_id": stream_id, "position": position}
+        row |= {"error": "poisoned", "parked_at": datetime.now(UTC)}
+        connection.execute(insert(parked).values(row))
+    assert office.get(path)["version"] == 1
+    with writing(engine) as connection:
+        connection.execute(delete(parked).where(parked.c.stream_id == stream_id))
 
 
 def test_a_version_is_told_no_newer_than_what_is_shown(office: BoxOffice):

@@ -52,9 +52,11 @@ def retention_(dry_run: bool) -> None:
         if days is None:
             raise click.ClickException("RETENTION_DAYS is not set: customers are kept for ever.")
         try:
-            number = retention.count_idle(turnstile) if dry_run else retention.erase_idle(turnstile)
+            number = retention.count_idle(turnstile)
         except retention.Postponed as error:
             raise click.ClickException(f"Nobody would be erased at present. {error}") from None
+        if not dry_run:
+            number = retention.erase_idle(turnstile)
     would = "would be" if dry_run else "were"
     click.echo(f"{number:,} customers {would} erased, who did nothing for {days:,} days.")
 

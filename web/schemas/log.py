@@ -179,7 +179,7 @@ class FeedQuery(Strict):
     limit = limit(100, 1000)
     topics = DelimitedList(
         fields.String(validate=validate.OneOf(TOPICS, error="One of {choices}.")),
-        load_default=(),
+        load_default=tuple,
         validate=validate.Length(max=len(TOPICS)),
         metadata={"description": "Only these kinds of events.", "examples": [["Order.Paid"]]},
     )

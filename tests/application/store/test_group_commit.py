@@ -440,6 +440,7 @@ def test_who_is_interrupted_in_the_queue_leaves_the_lead_to_others(desk: Desk):
     waiting.start()
     while not desk.executor._queue:
         time.sleep(0.01)
+    time.sleep(0.1)  # it waits for its turn by then
     assert waiting.ident is not None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(waiting.ident), ctypes.py_object(Interrupted)
