@@ -28,11 +28,9 @@ from application.orders import (
 from domain.customer import Profile
 from domain.event import Details, Terms
 from domain.ids import derived_id
-from domain.limits import LONG, MOST_PER_ORDER
+from domain.limits import EARLIEST_YEAR, LATEST_YEAR, LONG, MOST_PER_ORDER
 from domain.money import to_minor
 from domain.ticket import Scan
-
-EARLIEST_YEAR, LATEST_YEAR = 1900, 9998
 
 # PostgreSQL cannot store NUL; references are joined by a control character.
 _TEXT, _NAME = r"^[^\0]*\Z", r"^[^\0-\x1f]*\Z"

@@ -9,6 +9,7 @@ LONG = 20_000
 LONGEST_ADDRESS = 254
 """Characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the angle brackets)."""
 
+EARLIEST_YEAR, LATEST_YEAR = 1900, 9998
 LARGEST_COUNT = 2**31 - 1
 MOST_PER_ORDER = 1000
 """Tickets: they are issued in one transaction."""

@@ -41,7 +41,6 @@ class Ticket(Aggregate):
     secret: str
     old_secrets: list[str]
     reentry: bool
-    status: str
     voided_at: datetime | None
     blocked: bool
     inside: bool
@@ -118,7 +117,6 @@ class Ticket(Aggregate):
         self.secret = secret
         self.old_secrets = []
         self.reentry = reentry
-        self.status = "issued"
         self.voided_at = None
         self.blocked = False
         self.inside = False
@@ -260,8 +258,12 @@ class Ticket(Aggregate):
 
     @records(Voided)
     def _voided(self, event_id: UUID, reason: str, timestamp: datetime) -> None:
-        self.status = "voided"
         self.voided_at = timestamp
+
+    @property
+    def status(self) -> str:
+        """Either "issued" or "voided"; a ticket may be blocked besides."""
+        return "issued" if self.voided_at is None else "voided"
 
     def knows(self, secret: str) -> bool:
         """Whether `secret` is or ever was a secret of this ticket."""

@@ -165,7 +165,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
         if method != "parameters"
     ]
     for operation in operations:
-        rule = rules.get(operation["operationId"], ())
+        rule = rules.get(operation["operationId"], ())  # `require_rules` refuses one without
         said = f"{operation.get('description', '')}\n\n{callers(rule)}".strip()
         operation |= {"security": _security(rule), "description": said}
     schemas = document["components"]["schemas"]

@@ -52,6 +52,7 @@ Fresh = dict[tuple[str, str], tuple[Key, Decided]]
 def decide_all(
     batch: Batch, commands: list[Command], kept: answers.Kept
 ) -> tuple[list[Decided], Fresh]:
+    """What each command came to, in order; what was `kept` under its keys is not decided again."""
     batch.assume_new(command.makes for command in commands if command.makes is not None)
     batch.prefetch(stream_id for command in commands for stream_id in command.ids())
     fresh: Fresh = {}
@@ -134,6 +135,7 @@ def _replay(command: Command, kept: answers.Kept, fresh: Fresh) -> Decided | Non
 
 
 def to_keep(fresh: Fresh, first: int, head: int) -> Iterator[tuple[Key, StoredAnswer]]:
+    """What to keep under which key, now that the batch's positions are known."""
     for key, item in fresh.values():
         stored = item.to_keep(first, head)
         if stored is not None:

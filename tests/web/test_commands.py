@@ -225,6 +225,7 @@ def test_a_nonce_admits_nobody_else(office: BoxOffice):
     assert office.scan(event, secret="forged", nonce="0001")["reason"] == "invalid"
     assert office.scan(event, secret=second["secret"], nonce="0001")["ticket_id"] == second["id"]
     assert office.scan(event, ticket_id=first["id"], nonce="0001")["reason"] == "already_redeemed"
+    assert office.scan(event, secret=first["id"], nonce="0001")["reason"] == "invalid"
     assert office.scan(event, secret=first["secret"], nonce="0001", type="exit")["type"] == "exit"
 
 

@@ -336,9 +336,7 @@ def test_what_is_looked_up_tells_the_version_that_a_command_may_be_held_to(offic
     assert office.get(f"/api/v1/customers/{ada['id']}")["version"] == 1
 
 
-def test_of_two_threads_one_waits_and_of_one_that_one(
-    office: BoxOffice, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_process_of_one_thread_lets_it_wait(office: BoxOffice, monkeypatch: pytest.MonkeyPatch):
     few = replace(office.turnstile, settings=replace(office.turnstile.settings, web_threads=1))
     monkeypatch.setattr("web.reading.turnstile", lambda: few)
     position = office.customer()["position"]

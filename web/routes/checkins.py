@@ -47,8 +47,8 @@ def check_in(body: dict[str, Any]) -> Response:
 
 def _attempt(body: dict[str, Any]) -> str:
     """The scope of a nonce: scanners that count may use the same ones for different guests."""
-    shown = body.get("secret") or str(body.get("ticket_id"))
-    return f"checkin:{derived_id(str(body['event_id']), body['type'], shown)}"
+    by = "secret" if "secret" in body else "ticket_id"
+    return f"checkin:{derived_id(str(body['event_id']), body['type'], by, str(body[by]))}"
 
 
 def _shown(body: dict[str, Any]) -> dict[str, Any]:

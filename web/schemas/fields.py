@@ -9,7 +9,8 @@ from uuid import UUID
 import msgspec
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-EARLIEST_YEAR, LATEST_YEAR = 1900, 9998
+from domain.limits import EARLIEST_YEAR, LATEST_YEAR
+
 LARGEST_COUNT = 10_000_000
 LARGEST_METADATA = 8192
 DEEPEST_METADATA = 8
