@@ -50,9 +50,10 @@ def post(path: str, body: object, key: str = "") -> bytes:
     return head.encode() + content
 
 
-def get(path: str) -> bytes:
-    """The bytes of a GET request."""
-    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+def get(path: str, position: int | None = None) -> bytes:
+    """The bytes of a GET request, for a state that has seen `position` if one is given."""
+    seen = "" if position is None else f"Turnstile-Position: {position}\r\n"
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{seen}\r\n".encode()
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Server:
         return request.replace(b"\r\n", f"\r\nAuthorization: Bearer {self.key}\r\n".encode(), 1)
 
 
-class _Connection:
+class Connection:
     """One client: a socket, what it has received of an answer, and when it asked."""
 
     def __init__(self, server: Server) -> None:
@@ -78,6 +79,7 @@ class _Connection:
         self.asked = 0.0
 
     def ask(self, request: bytes) -> None:
+        """Send a request; the answer is to be waited for before the next one."""
         self.received = b""
         complete = self._server.authorized(request)
         self.asked = time.perf_counter()
@@ -105,7 +107,7 @@ def drive(
     started = time.perf_counter()
     with selectors.DefaultSelector() as selector:
         for _ in range(clients):
-            connection = _Connection(server)
+            connection = Connection(server)
             selector.register(connection.socket, selectors.EVENT_READ, connection)
             if not _ask_next(connection, requests, started + seconds):
                 _end(selector, connection)
@@ -125,7 +127,7 @@ def drive(
     return load
 
 
-def _ask_next(connection: _Connection, requests: Iterator[bytes], deadline: float) -> bool:
+def _ask_next(connection: Connection, requests: Iterator[bytes], deadline: float) -> bool:
     request = next(requests, None) if time.perf_counter() < deadline else None
     if request is None:
         return False
@@ -133,7 +135,7 @@ def _ask_next(connection: _Connection, requests: Iterator[bytes], deadline: floa
     return True
 
 
-def _end(selector: selectors.BaseSelector, connection: _Connection) -> None:
+def _end(selector: selectors.BaseSelector, connection: Connection) -> None:
     selector.unregister(connection.socket)
     connection.socket.close()
 

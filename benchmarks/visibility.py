@@ -1,14 +1,13 @@
 """From a commit to its being visible to queries, while orders come at a steady rate."""
 
-import http.client
 import json
-import threading
+import selectors
 import time
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.figures import Figure, report
-from benchmarks.load import Load, Server
+from benchmarks.load import Connection, Load, Server, get, post
 from benchmarks.scenes import TICKETS_PER_ORDER, customers, event_on_sale
 from benchmarks.servers import DEPLOYED, box_office, fresh_database, web
 from domain.ids import uuid7
@@ -22,7 +21,6 @@ PLENTY = 100_000_000
 MOST_MS = {0.5: 10.0, 0.99: 100.0}
 
 
-@dataclass
 class _Buyer:
     """One connection; its orders are due at fixed times, whether or not the server keeps up.
 
@@ -30,49 +28,46 @@ class _Buyer:
     `late` is how many seconds the latest order was behind its time.
     """
 
-    server: Server
-    body: bytes
-    started: float
-    interval: float
-    visible: Load = field(default_factory=Load)
-    late: float = 0.0
-    orders: int = 0
+    def __init__(self, server: Server, order: object, first: float, interval: float) -> None:
+        self.connection = Connection(server)
+        self._order = order
+        self._measured_from = first + WARM_UP_SECONDS
+        self._interval = interval
+        self.due = first
+        self.is_waiting = False
+        self._looks_up = False
+        self.orders = 0
+        self.late = 0.0
 
-    def __post_init__(self) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", self.server.port)
-        self._headers = {"Authorization": f"Bearer {self.server.key}"}
+    def order(self) -> None:
+        """Send the order that is due."""
+        self.late = max(self.late, time.perf_counter() - self.due)
+        self.connection.ask(post("/api/v1/orders", self._order, key=str(uuid7())))
+        self.is_waiting = True
 
-    def buy(self, until: float) -> None:
-        for number in count():
-            due = self.started + number * self.interval
-            if due >= until:
-                break
-            time.sleep(max(0.0, due - time.perf_counter()))
-            self.late = max(self.late, time.perf_counter() - due)
-            order_id, position = self._order()
-            if number % EVERY == 0 and due >= self.started + WARM_UP_SECONDS:
-                self._look_up(order_id, position)
-        self._connection.close()
+    def take(self, visible: Load) -> None:
+        """Take what has come; look the order up if it is one of those, and it is answered."""
+        answer = self.connection.answer()
+        if answer is None:
+            return
+        status, body = answer
+        if self._looks_up:
+            visible.latencies.append(time.perf_counter() - self.connection.asked)
+            visible.statuses[status] += 1
+        elif status != 201:
+            raise RuntimeError(f"An order was answered with {status}: {body!r}")
+        else:
+            looks_up = self.orders % EVERY == 0 and self.due >= self._measured_from
+            self.orders += 1
+            self.due += self._interval
+            if looks_up:
+                self._look_up(json.loads(body))
+                return
+        self._looks_up = self.is_waiting = False
 
-    def _order(self) -> tuple[str, str]:
-        sent = {"Content-Type": "application/json", "Idempotency-Key": str(uuid7())}
-        headers = self._headers | sent
-        self._connection.request("POST", "/api/v1/orders", self.body, headers)
-        response = self._connection.getresponse()
-        answer = json.loads(response.read())
-        if response.status != 201:
-            raise RuntimeError(f"An order was answered with {response.status}: {answer}")
-        self.orders += 1
-        return answer["id"], str(answer["position"])
-
-    def _look_up(self, order_id: str, position: str) -> None:
-        asked = time.perf_counter()
-        headers = self._headers | {"Turnstile-Position": position}
-        self._connection.request("GET", f"/api/v1/orders/{order_id}", headers=headers)
-        response = self._connection.getresponse()
-        response.read()
-        self.visible.latencies.append(time.perf_counter() - asked)
-        self.visible.statuses[response.status] += 1
+    def _look_up(self, order: dict[str, Any]) -> None:
+        self._looks_up = True
+        self.connection.ask(get(f"/api/v1/orders/{order['id']}", order["position"]))
 
 
 def run(seconds: float, rate: float) -> None:
@@ -89,8 +84,7 @@ def run(seconds: float, rate: float) -> None:
             "lines": [line],
         }
         with web(url, DEPLOYED) as server:
-            buyers = _drive(server, json.dumps(wish).encode(), seconds, rate)
-    visible = _together(buyers)
+            buyers, visible = _drive(server, wish, seconds, rate)
     if set(visible.statuses) != {200}:
         raise RuntimeError(f"Unexpected answers: {dict(visible.statuses)}")
     notes = {
@@ -104,22 +98,29 @@ def run(seconds: float, rate: float) -> None:
         report(Figure(what, figure, "ms", must=f"≤ {bound:g} ms", met=figure <= bound, notes=notes))
 
 
-def _drive(server: Server, body: bytes, seconds: float, rate: float) -> list[_Buyer]:
+def _drive(server: Server, wish: object, seconds: float, rate: float) -> tuple[list[_Buyer], Load]:
     """The connections take turns: each starts a fraction of its interval after the one before."""
-    now, interval = time.perf_counter(), CONNECTIONS / rate
+    now, visible = time.perf_counter(), Load()
     until = now + WARM_UP_SECONDS + seconds
-    buyers = [_Buyer(server, body, now + number / rate, interval) for number in range(CONNECTIONS)]
-    threads = [threading.Thread(target=item.buy, args=(until,)) for item in buyers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return buyers
+    interval = CONNECTIONS / rate
+    buyers = [_Buyer(server, wish, now + number / rate, interval) for number in range(CONNECTIONS)]
+    with selectors.DefaultSelector() as selector:
+        for buyer in buyers:
+            selector.register(buyer.connection.socket, selectors.EVENT_READ, buyer)
+        while active := [buyer for buyer in buyers if buyer.is_waiting or buyer.due < until]:
+            idle = [buyer for buyer in active if not buyer.is_waiting]
+            for key, _ in selector.select(_pause_before(idle)):
+                key.data.take(visible)
+            for buyer in idle:
+                if buyer.due <= time.perf_counter():
+                    buyer.order()
+    for buyer in buyers:
+        buyer.connection.socket.close()
+    return buyers, visible
 
 
-def _together(buyers: list[_Buyer]) -> Load:
-    load = Load()
-    for item in buyers:
-        load.latencies.extend(item.visible.latencies)
-        load.statuses.update(item.visible.statuses)
-    return load
+def _pause_before(idle: Sequence[_Buyer]) -> float | None:
+    """Seconds until the first of them is to order; None if there is none."""
+    if not idle:
+        return None
+    return max(0.0, min(buyer.due for buyer in idle) - time.perf_counter())

@@ -15,7 +15,6 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
-    Select,
     Table,
     Text,
     Uuid,
@@ -210,6 +209,19 @@ _ORDER = (
 )
 
 
+_SHOWN = _ORDER.selected_columns.keys()
+_WITH_TICKETS = (
+    _ORDER.add_columns(*order_tickets.c, names.ticket_types.c.name.label("ticket_type"))
+    .join(order_tickets, order_tickets.c.order_id == orders.c.id)
+    .outerjoin(
+        names.ticket_types, names.ticket_types.c.ticket_type_id == order_tickets.c.ticket_type_id
+    )
+    .order_by(order_tickets.c.place)
+)
+"""A row for each ticket of an order, which has at least one."""
+_REFUNDED = ("refunded", "partly_refunded")
+
+
 def list_orders(
     connection: Connection,
     *,
@@ -258,16 +270,18 @@ def order(connection: Connection, order_id: UUID) -> dict[str, Any] | None:
 
     The tickets of `ticket_ids` exist once the order is paid. Amounts are decimal strings.
     """
-    row = connection.execute(_ORDER.where(orders.c.id == order_id)).one_or_none()
-    if row is None:
+    tickets = connection.execute(_WITH_TICKETS.where(orders.c.id == order_id)).all()
+    if not tickets:
         return None
-    tickets = connection.execute(_tickets_of(order_id)).all()
+    order = {name: tickets[0]._mapping[name] for name in _SHOWN}
     return {
-        **_shown(dict(row._mapping)),
+        **_shown(order),
         "ticket_ids": [ticket.ticket_id for ticket in tickets],
-        "lines": _lines(tickets, row.currency),
+        "lines": _lines(tickets, order["currency"]),
         "payments": _payments(connection, order_id),
-        "refunds": _refunds(connection, order_id, tickets, row.currency),
+        "refunds": _refunds(connection, order_id, tickets, order["currency"])
+        if order["status"] in _REFUNDED
+        else [],
     }
 
 
@@ -293,18 +307,6 @@ def _shown(order: dict[str, Any]) -> dict[str, Any]:
 
 
 _MONEY = ("total", "paid", "refunded")
-
-
-def _tickets_of(order_id: UUID) -> Select[Any]:
-    types = names.ticket_types
-    return (
-        select(*order_tickets.c, types.c.name.label("ticket_type"))
-        .outerjoin_from(
-            order_tickets, types, types.c.ticket_type_id == order_tickets.c.ticket_type_id
-        )
-        .where(order_tickets.c.order_id == order_id)
-        .order_by(order_tickets.c.place)
-    )
 
 
 def _lines(tickets: Sequence[Row[Any]], currency: str) -> list[dict[str, Any]]:

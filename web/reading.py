@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from functools import lru_cache, partial, wraps
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import structlog
@@ -17,7 +17,7 @@ from application.store import log, signals
 from application.store.database import for_queries
 from application.store.tables import tracking
 from domain.errors import NotFound
-from projections.engine.parking import version_taken
+from projections.engine.parking import VERSION_TAKEN
 from projections.engine.read_model import ReadModel
 from web.current import asked, turnstile
 from web.encoding import json_response
@@ -53,31 +53,12 @@ def reads(*models: ReadModel) -> Callable[[Callable[..., Any]], View]:
 
 def reads_version(model: ReadModel) -> Callable[[Callable[..., Any]], View]:
     """The same for a view that shows the one aggregate in its path, with its `version`."""
-
-    def decorator(view: Callable[..., Any]) -> View:
-        @wraps(view)
-        def view_with_version(connection: Connection, **ids: Any) -> Any:
-            (aggregate_id,) = ids.values()
-            # First: what is shown may be newer than the version that is told, but never older.
-            version = version_taken(connection, model.name, aggregate_id)
-            return {**view(connection, **ids), "version": version}
-
-        return reads(model)(view_with_version)
-
-    return decorator
+    return _answering([model.name], lambda: turnstile().readers, with_version=True)
 
 
 def reads_primary() -> Callable[[Callable[..., Any]], View]:
     """The same for what has no position in the log to wait for: jobs and leases."""
     return _answering([], lambda: turnstile().engine)
-
-
-def position_of(connection: Connection, names: list[str]) -> int:
-    """Up to which position of the log the read models of those names have all come."""
-    if not names:
-        return log.read_head(connection)
-    least, known = connection.execute(_least(tuple(names))).one()
-    return int(least) if known == len(names) else 0
 
 
 def found(value: T | None, kind: str, wanted: UUID | str) -> T:
@@ -88,7 +69,7 @@ def found(value: T | None, kind: str, wanted: UUID | str) -> T:
 
 
 def _answering(
-    names: list[str], engine_of: Callable[[], Engine]
+    names: list[str], engine_of: Callable[[], Engine], *, with_version: bool = False
 ) -> Callable[[Callable[..., Any]], View]:
     def decorator(view: Callable[..., Any]) -> View:
         narrows = hasattr(view, "narrows")
@@ -99,13 +80,15 @@ def _answering(
 
             def look() -> tuple[int, Any] | None:
                 with for_queries(engine).connect() as connection:
-                    position = position_of(connection, names)
+                    aggregate_id = next(iter(ids.values())) if with_version else None
+                    position, version = _seen(connection, names, aggregate_id)
                     if wanted is not None and position < wanted:
                         _require_room_to_wait(names, wanted)
                         return None
                     if not narrows:
                         permit_query(connection, ids)
-                    return position, view(connection, **ids)
+                    shown = view(connection, **ids)
+                    return position, shown if version is None else {**shown, "version": version}
 
             ask = partial(_await, engine, names, look, wanted)
             position, shown = _patiently(ask) if engine is not turnstile().engine else ask()
@@ -114,6 +97,27 @@ def _answering(
         return wrapper
 
     return decorator
+
+
+class _Seen(NamedTuple):
+    """Up to which position of the log an answer has come, and of which version it tells."""
+
+    position: int
+    version: int | None = None
+
+
+def _seen(connection: Connection, names: list[str], aggregate_id: UUID | None) -> _Seen:
+    """What the read models of those names have all seen; asked first, so that what is shown may be
+    newer than what is told of it, but never older."""
+    if not names:
+        return _Seen(log.read_head(connection))
+    if aggregate_id is None:
+        least, known = connection.execute(_least(tuple(names))).one()
+        return _Seen(int(least) if known == len(names) else 0)
+    (name,) = names
+    one = {"read_model": name, "stream_id": aggregate_id}
+    position, _, version = connection.execute(_least_and_version(name), one).one()
+    return _Seen(position or 0, version or 0)
 
 
 def _respond(position: int, shown: Any) -> Response:
@@ -159,6 +163,11 @@ def _least(names: tuple[str, ...]) -> Any:
     """The position of the one that is furthest behind, and how many of them there are."""
     among = or_(*(tracking.c.name == name for name in names))
     return select(func.min(tracking.c.position), func.count()).where(among)
+
+
+@lru_cache(maxsize=64)
+def _least_and_version(name: str) -> Any:
+    return _least((name,)).add_columns(VERSION_TAKEN)
 
 
 def _patiently(ask: Callable[[], T]) -> T:

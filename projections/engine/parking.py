@@ -36,12 +36,6 @@ def parked_streams(connection: Connection, read_model: str) -> dict[UUID, str]:
     return {row.stream_id: row.error for row in connection.execute(query)}
 
 
-def version_taken(connection: Connection, read_model: str, stream_id: UUID) -> int:
-    """The version of a stream up to which the read model has taken it; 0 before its first event."""
-    values = {"read_model": read_model, "stream_id": stream_id}
-    return connection.execute(_VERSION_TAKEN, values).scalar() or 0
-
-
 def park(connection: Connection, read_model: str, waiting: Iterable[tuple[Fact, str]]) -> None:
     """Keep these events, each with its error, for a later retry."""
     rows = [
@@ -135,8 +129,14 @@ _WAITS_AT = (
     .where(parked.c.read_model == _MODEL, parked.c.stream_id == _STREAM)
     .scalar_subquery()
 )
-_VERSION_TAKEN = select(func.max(events.c.version)).where(
-    events.c.stream_id == _STREAM,
-    events.c.position <= _REACHED,
-    events.c.position < func.coalesce(_WAITS_AT, events.c.position + 1),
+VERSION_TAKEN = (
+    select(func.max(events.c.version))
+    .where(
+        events.c.stream_id == _STREAM,
+        events.c.position <= _REACHED,
+        events.c.position < func.coalesce(_WAITS_AT, events.c.position + 1),
+    )
+    .scalar_subquery()
 )
+"""The version of the stream `stream_id` up to which the `read_model` has taken it; null before its
+first event."""

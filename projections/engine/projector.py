@@ -23,6 +23,7 @@ from domain.aggregate import Fact
 from domain.ids import uuid7
 from projections.engine import leases, stepping
 from projections.engine.applying import Target
+from projections.engine.pace import Pace
 from projections.engine.positions import Standing, ensure_tracked, move
 from projections.engine.read_model import ReadModel
 from projections.engine.reading import Reading
@@ -30,13 +31,6 @@ from projections.engine.stepping import Step
 from projections.registry import READ_MODELS as ALL
 
 BATCH = 5_000
-REST, REST_IN_A_RUSH = 1.0, 2.0
-"""How long a step is followed by a rest, in times of the step: so steps are of more events, which
-costs less for each, and the web processes keep most of the time."""
-LONGEST_REST = 0.5
-"""In seconds: a step may have waited for others."""
-RUSH = 50
-"""So many events in a step are a rush."""
 POLL_SECONDS = 0.25
 RENEW_SECONDS = leases.SECONDS / 3
 STAND_BY_SECONDS = 1.0
@@ -79,15 +73,14 @@ class Projector:
 
     def run(self, stop: threading.Event) -> None:
         """Keep the models that we can lease at the end of the log, until `stop` is set."""
-        bell = self._turnstile.signals.bells[LOG]
+        bell, pace = self._turnstile.signals.bells[LOG], Pace()
         while not stop.is_set():
             heard = bell.heard()
             try:
-                started = time.monotonic()
                 taken = self.step(self._held) if self._renew() else 0
-                if 0 < taken < BATCH:
-                    rest = REST_IN_A_RUSH if taken >= RUSH else REST
-                    stop.wait(min(rest * (time.monotonic() - started), LONGEST_REST))
+                rest = pace.rest(taken)
+                if rest and taken < BATCH:
+                    stop.wait(rest)
                 if not taken or self._caught_up:
                     self._turnstile.signals.wait(LOG, heard, POLL_SECONDS)
             except Exception as error:

@@ -299,6 +299,15 @@ def test_a_query_that_waits_asks_again_only_when_something_has_moved(
     assert sum("FROM tracking" in sql for sql in asked) <= 2 + rings
 
 
+def test_an_order_is_looked_up_with_few_questions(office: BoxOffice):
+    placed = office.order(office.event(), office.customer(), quantity=2)
+    office.catch_up()
+    with statements(for_queries(office.turnstile.engine)) as asked:
+        office.get(f"/api/v1/orders/{placed['id']}", caught_up=False)
+    # How new it is and which version, the order with its tickets, its payments.
+    assert sum("SELECT" in sql.split("\n")[0] for sql in asked) == 3
+
+
 def test_not_all_threads_wait_for_what_may_never_come(
     office: BoxOffice, monkeypatch: pytest.MonkeyPatch
 ):
