@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-REST = 0.05
+REST = 0.2
 """Seconds between the steps in a rush. A dashboard shows nothing sooner than that, and for each
 event a step of fifty costs a quarter of what one of five does."""
 RUSH = 1_000
