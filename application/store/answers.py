@@ -72,9 +72,9 @@ def find(connection: Connection, keys: Sequence[Key]) -> Kept:
     return unexpired(connection, rows)
 
 
-def read(rows: str) -> list[_Row]:
+def read(rows: str | None) -> list[_Row]:
     """The rows of the table in this JSON."""
-    return msgspec.json.decode(rows, type=list[_Row])
+    return msgspec.json.decode(rows, type=list[_Row]) if rows else []
 
 
 def unexpired(connection: Connection, rows: Iterable[Any]) -> Kept:

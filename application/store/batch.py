@@ -7,11 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from application.store import log
+from application.store import log, transactions
+from application.store.answers import Kept
 from application.store.log import Entry, NewEntry
 from application.store.mapper import to_new_entry
-from application.store.snapshots import EVERY, load_stream, load_streams
-from application.store.work import Work
+from application.store.snapshots import EVERY, load_stream
+from application.store.work import Key, Work
 from domain.aggregate import Aggregate, Fact
 
 IdentityMap = OrderedDict[UUID, Aggregate]
@@ -33,19 +34,23 @@ class Batch:
     undone: set[UUID] = field(default_factory=set)
     committed: dict[int, list[Entry]] = field(default_factory=dict)
 
-    def prefetch(self, stream_ids: Iterable[UUID]) -> None:
-        """Load what is not in the map yet, all at once; what does not exist is remembered too."""
+    def prefetch(self, stream_ids: Iterable[UUID], keys: Sequence[Key] = ()) -> Kept:
+        """Load what is not in the map yet, all at once; what does not exist is remembered too.
+
+        With it comes what is kept under `keys`.
+        """
         missing = [
             stream_id
             for stream_id in dict.fromkeys(stream_ids)
             if stream_id not in self.aggregates and stream_id not in self.touched
         ]
-        if not missing:
-            return
-        loaded = load_streams(self.connection, missing)
+        if not missing and not keys:
+            return {}
+        loaded, kept = transactions.look_up(self.connection, missing, keys)
         self.aggregates.update(loaded)
         for stream_id in missing:
             self.touched[stream_id] = loaded[stream_id].version if stream_id in loaded else 0
+        return kept
 
     def assume_new(self, stream_ids: Iterable[UUID]) -> None:
         """Look nothing up under these ids; should one exist, the append is refused."""

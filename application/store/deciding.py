@@ -1,6 +1,6 @@
 """Deciding the commands of one batch, one after another, before anything of it is durable."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -50,11 +50,15 @@ Fresh = dict[tuple[str, str], tuple[Key, Decided]]
 
 
 def decide_all(
-    batch: Batch, commands: list[Command], kept: answers.Kept
+    batch: Batch, commands: list[Command], kept: answers.Kept, latecomers: Sequence[Command] = ()
 ) -> tuple[list[Decided], Fresh]:
-    """What each command came to, in order; what was `kept` under its keys is not decided again."""
+    """What each command came to, in order; what was `kept` under its keys is not decided again.
+
+    What is kept under the keys of `latecomers`, who are among the commands, is yet to be read.
+    """
     batch.assume_new(command.makes for command in commands if command.makes is not None)
-    batch.prefetch(stream_id for command in commands for stream_id in command.ids())
+    named = (stream_id for command in commands for stream_id in command.ids())
+    kept |= batch.prefetch(named, keys_of(latecomers))
     fresh: Fresh = {}
     decided = []
     for command in commands:
@@ -67,6 +71,11 @@ def decide_all(
                 fresh.update({(key.scope, key.key): (key, item) for key in command.keys})
         decided.append(item)
     return decided, fresh
+
+
+def keys_of(commands: Iterable[Command]) -> list[Key]:
+    """The idempotency keys of all of them."""
+    return [key for command in commands for key in command.keys]
 
 
 def _decide(batch: Batch, command: Command) -> Decided:

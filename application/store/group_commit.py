@@ -17,18 +17,18 @@ from datetime import UTC, datetime
 
 import structlog
 from prometheus_client import Counter, Histogram
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from application.store import answers, log, transactions
 from application.store.batch import Batch, IdentityMap
 from application.store.database import holding
-from application.store.deciding import decide_all, to_keep
+from application.store.deciding import decide_all, keys_of, to_keep
 from application.store.log import Head
 from application.store.mapper import Undecodable, to_fact
 from application.store.sealing import Keys
 from application.store.signals import LOG, Signals
-from application.store.snapshots import keep_snapshots, load_streams
+from application.store.snapshots import keep_snapshots
 from application.store.transactions import Begun
 from application.store.work import Answer, Command, Outcome
 from application.store.writes import writes_to
@@ -147,16 +147,16 @@ class Executor:
         finally:
             self._hand_over(batch)
 
-    def _take_latecomers(self, commands: list[Command]) -> None:
-        """Take along who came while the lock was awaited, if no kept answers are to be read."""
-        if len(commands) < len(self._batch):  # decided one by one after a failure
-            return
+    def _take_latecomers(self, commands: list[Command]) -> list[Command]:
+        """Take along who came while the lock was awaited; those, who are among `commands` then."""
+        first = len(commands)
+        if first < len(self._batch):  # decided one by one after a failure
+            return []
         with self._mutex:
             while self._queue and len(commands) < LARGEST_BATCH:
-                if self._queue[0].command.keys:
-                    break
                 self._batch.append(self._queue.popleft())
                 commands.append(self._batch[-1].command)
+        return commands[first:]
 
     def _hand_over(self, batch: list[_Pending]) -> None:
         """Wake those whose command is done, and one who waits to lead the next batch."""
@@ -214,15 +214,13 @@ class Executor:
 
     def _attempt(self, commands: list[Command]) -> list[Outcome]:
         self._committing = False
-        keys = [key for command in commands for key in command.keys]
         known = self._known.position if self._known else 0
         with holding(self._engine) as connection:
-            self._load_ahead(connection, commands)
-            begun = transactions.begin(connection, keys, known, MOST_TO_CATCH_UP)
-            self._take_latecomers(commands)
+            begun = transactions.begin(connection, keys_of(commands), known, MOST_TO_CATCH_UP)
+            latecomers = self._take_latecomers(commands)
             self._catch_up(begun)
             batch = Batch(self._aggregates, connection)
-            decided, fresh = decide_all(batch, commands, begun.kept)
+            decided, fresh = decide_all(batch, commands, begun.kept, latecomers)
             keep_snapshots(connection, batch.due_for_snapshot())
             head = end = begun.head
             first = head.position + 1
@@ -243,16 +241,6 @@ class Executor:
         if batch.entries:
             self._signals.ring(LOG)
         return [item.durable(first, end.position) for item in decided]
-
-    def _load_ahead(self, connection: Connection, commands: list[Command]) -> None:
-        """Load what these commands name before the log is locked, so that nobody else waits for
-        it. What is appended meanwhile is caught up with under the lock."""
-        if self._known is None:
-            return
-        named = {stream_id for command in commands for stream_id in command.ids()}
-        missing = [stream_id for stream_id in named if stream_id not in self._aggregates]
-        if missing:
-            self._aggregates.update(load_streams(connection, missing))
 
     def _catch_up(self, begun: Begun) -> None:
         """Bring the map to the locked head of the log.

@@ -39,9 +39,22 @@ def load_stream(
 
 def load_streams(connection: Connection, stream_ids: Sequence[UUID]) -> dict[UUID, Aggregate]:
     """The aggregates of those streams that exist, in one statement for any number."""
+    if not stream_ids:
+        return {}
+    if is_postgres(connection):
+        return made_of(
+            connection, prepared.execute(connection, [_SORTED], [array_text(stream_ids)])
+        )
+    ids = msgspec.json.encode([stream_id.hex for stream_id in stream_ids]).decode()
+    return made_of(connection, connection.execute(_ON_SQLITE, {"ids": ids}).all())
+
+
+def made_of(connection: Connection, rows: Sequence[Any]) -> dict[UUID, Aggregate]:
+    """The aggregates that these rows of `STREAMS` make, sorted by stream and version."""
     found: dict[UUID, Aggregate | None] = {}
     outdated: set[UUID] = set()
-    for entry in _snapshots_and_events(connection, stream_ids):
+    entries = [log.Entry(*row[:-1]) for row in rows]
+    for entry in open_streams(connection, entries, [row[-1] for row in rows]):
         if entry.position == SNAPSHOT:
             found[entry.stream_id] = _restored(entry)
             if found[entry.stream_id] is None:
@@ -81,19 +94,6 @@ def _restored(row: Row[Any] | log.Entry) -> Aggregate | None:
     return from_snapshot(resolve_topic(row.topic), row.stream_id, row.version, row.payload)
 
 
-def _snapshots_and_events(connection: Connection, stream_ids: Sequence[UUID]) -> list[log.Entry]:
-    """Each stream's latest snapshot, if it has one, and the events since, by version."""
-    if not stream_ids:
-        return []
-    if is_postgres(connection):
-        rows = prepared.execute(connection, [_ON_POSTGRES], [array_text(stream_ids)])
-    else:
-        ids = msgspec.json.encode([stream_id.hex for stream_id in stream_ids]).decode()
-        rows = list(connection.execute(_ON_SQLITE, {"ids": ids}))
-    entries = [log.Entry(*row[:-1]) for row in rows]
-    return open_streams(connection, entries, [row[-1] for row in rows])
-
-
 _LATEST = f"""
 WITH start AS (
      SELECT id, coalesce((SELECT max(version) FROM snapshots WHERE stream_id = id), 0) AS version
@@ -104,9 +104,11 @@ SELECT {SNAPSHOT} AS position, stream_id, snapshots.version, topic, payload,
  UNION ALL
 SELECT {log.COLUMNS_SQL}, {WRAPPED_KEY}
   FROM start JOIN events ON stream_id = id AND events.version > start.version
- ORDER BY 2, 3
 """  # nosec B608 # names only
-_ON_POSTGRES = _LATEST.format(wanted="unnest(%s::uuid[]) AS wanted (id)")
+_ORDER = " ORDER BY 2, 3"
+STREAMS = _LATEST.format(wanted="unnest(%s::uuid[]) AS wanted (id)")
+"""On PostgreSQL: each stream's latest snapshot, if it has one, and the events since."""
+_SORTED = STREAMS + _ORDER
 _ON_SQLITE = text(
-    _LATEST.format(wanted="(SELECT value AS id FROM json_each(:ids)) AS wanted")
+    _LATEST.format(wanted="(SELECT value AS id FROM json_each(:ids)) AS wanted") + _ORDER
 ).columns(*(events.c[name] for name in log.COLUMNS), customer_keys.c.wrapped_key)

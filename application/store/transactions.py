@@ -6,6 +6,7 @@ or write answers; in a rush that takes longer than the database does.
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -14,8 +15,10 @@ from application.store.database import is_postgres
 from application.store.log import Entry, Head
 from application.store.postgres_text import array_text
 from application.store.sealing import open_entries
+from application.store.snapshots import STREAMS, load_streams, made_of
 from application.store.work import Key
 from application.store.writes import Writes
+from domain.aggregate import Aggregate
 
 
 class Begun(NamedTuple):
@@ -53,8 +56,19 @@ def begin(connection: Connection, keys: Sequence[Key], known: int, most: int) ->
         Head(position, bytes(head_hash)),
         None if known_hash is None else bytes(known_hash),
         open_entries(connection, missed),
-        answers.unexpired(connection, answers.read(kept)) if kept else {},
+        answers.unexpired(connection, answers.read(kept)),
     )
+
+
+def look_up(
+    connection: Connection, stream_ids: Sequence[UUID], keys: Sequence[Key]
+) -> tuple[dict[UUID, Aggregate], answers.Kept]:
+    """The aggregates of those streams that exist, and what is kept under these keys."""
+    if not keys or not is_postgres(connection):
+        return load_streams(connection, stream_ids), answers.find(connection, keys)
+    wanted = (array_text(stream_ids), array_text([key.id for key in keys]))
+    *rows, (_, _, _, _, kept, *_) = prepared.execute(connection, [_LOOKED_UP], wanted)
+    return made_of(connection, rows), answers.unexpired(connection, answers.read(kept))
 
 
 def commit(writes: Writes) -> None:
@@ -63,14 +77,21 @@ def commit(writes: Writes) -> None:
         writes.run("COMMIT")
 
 
+_KEPT = "(SELECT json_agg(kept)::text FROM idempotency kept WHERE kept.id = ANY(%s::uuid[]))"  # nosec B608 # names only
+_LOOKED_UP = f"""
+{STREAMS}
+ UNION ALL
+SELECT NULL, NULL, NULL, NULL, {_KEPT}, NULL, NULL, NULL, NULL
+ ORDER BY 2, 3
+"""  # nosec B608 # names only
+"""What is kept comes last, in place of a payload."""
+
 # What is kept and missed is read by a statement of its own: one that waits for a lock sees what was
 # committed before it began, and so not what the holder of the lock has just stored.
 _FOUND = f"""
 SELECT head, head_hash,
        CASE WHEN events.position = %s THEN events.hash END AS known_hash,
-       CASE WHEN row_number() OVER (ORDER BY events.position) = 1 THEN
-            (SELECT json_agg(kept)::text FROM idempotency kept WHERE kept.id = ANY(%s::uuid[]))
-       END AS kept,
+       CASE WHEN row_number() OVER (ORDER BY events.position) = 1 THEN {_KEPT} END AS kept,
        {log.COLUMNS_SQL}
   FROM (SELECT position AS head, hash AS head_hash FROM log_head LIMIT 1) AS log_head
   LEFT JOIN events ON events.position BETWEEN %s AND %s

@@ -135,7 +135,7 @@ class Work:
 
     context: Context
     fetch: Callable[[UUID], Aggregate | None]
-    prefetch: Callable[[Iterable[UUID]], None]
+    prefetch: Callable[[Iterable[UUID]], object]
     since: Callable[[int, int], Sequence[Entry | NewEntry]] = lambda _, __: ()
     target: UUID | None = None
     expected_version: int | None = None

@@ -94,3 +94,7 @@ def placing(*keys: Key, **changes: Any) -> Command:
         "hold": timedelta(minutes=30),
     }
     return command(place_order, *keys, **usual | changes)
+
+
+def counted(counter: Any) -> float:
+    return float(counter._value.get())

@@ -27,7 +27,7 @@ from domain.event import Event
 from domain.ids import uuid7
 from domain.ticket import Ticket
 from tests.application.store.conftest import OpenDesk
-from tests.application.store.desk import Desk, command, placing
+from tests.application.store.desk import Desk, command, counted, placing
 from tests.domain.given import (
     ADULT,
     ANNA,
@@ -45,10 +45,6 @@ from tests.statements import hearing
 
 THREADS = 16
 BORIS_AS = Profile("Boris", "boris@example.com")
-
-
-def counted(counter: Any) -> float:
-    return float(counter._value.get())
 
 
 # Many threads

@@ -11,13 +11,16 @@ from application.orders import Wish
 from application.store import answers, prepared
 from application.store.answers import forget_expired
 from application.store.database import writing
+from application.store.group_commit import BATCHES
+from application.store.log import lock_head
 from application.store.tables import idempotency
-from application.store.work import Key, Work
+from application.store.work import Answer, Key, Work
 from domain.errors import IdempotencyKeyReused, SoldOut
 from domain.event import Event
 from tests.application.store.conftest import OpenDesk
-from tests.application.store.desk import Desk, command, placing
+from tests.application.store.desk import Desk, command, counted, placing
 from tests.domain.given import FESTIVAL, KID
+from tests.workers.processes import eventually
 
 KEY = Key("ada", "one", "a digest")
 OTHER_BODY = Key("ada", "one", "another digest")
@@ -83,6 +86,25 @@ def test_a_key_twice_in_one_batch_is_decided_once(desk: Desk):
     assert first == same
     assert isinstance(other_body, IdempotencyKeyReused)
     assert orders(desk) == 1
+
+
+def test_who_joins_a_batch_while_it_waits_for_the_lock_gets_the_stored_answer(desk: Desk):
+    first = desk.place(KEY)
+    with ThreadPoolExecutor(3) as threads:
+        with writing(desk.engine) as connection:
+            lock_head(connection)
+            leading = threads.submit(desk.place, OTHER_KEY)
+            assert eventually(lambda: desk.executor._batch and not desk.executor._queue)
+            again = threads.submit(desk.do_all, placing(KEY), placing(OTHER_BODY))
+            assert eventually(lambda: len(desk.executor._queue) == 2)
+            before = counted(BATCHES)
+        assert not leading.result().replayed
+        same, other_body = again.result()
+    assert counted(BATCHES) - before == 1
+    assert isinstance(same, Answer)
+    assert (same.replayed, same.position) == (True, first.position)
+    assert isinstance(other_body, IdempotencyKeyReused)
+    assert orders(desk) == 2
 
 
 @pytest.mark.parametrize("processes", [1, 2])
