@@ -23,6 +23,7 @@ from benchmarks.servers import DEPLOYED, box_office, fresh_database, postgres_pr
 CLIENTS = 32
 SCANNERS = 8
 PLENTY = 100_000_000
+WARM_UP_SECONDS = 1.0
 HOT_ROW = """
 BEGIN;
 UPDATE hot_counters SET sold = sold + 2 WHERE id = 1;
@@ -43,7 +44,7 @@ def run(seconds: float, rounds: int) -> None:
         tail.append(load.percentile(0.99))
         one.append(_orders(seconds, events=1, processes=1).rate)
         many.append(_orders(seconds, events=200, processes=DEPLOYED).rate)
-        scans.append(_check_ins(seconds, int(load.rate * seconds)).rate)
+        scans.append(_check_ins(seconds, load.rate).rate)
     report(
         compared("hot on-sale, 32 clients", "orders/s", hot, hot_row, 1.0, web_processes=DEPLOYED)
     )
@@ -61,22 +62,22 @@ def _orders(seconds: float, events: int, processes: int) -> Load:
             on_sale = [event_on_sale(turnstile, PLENTY, f"Rush {n}") for n in range(events)]
             buyers = customers(turnstile, 500)
         with web(url, processes) as server:
-            drive(server, order_requests(on_sale, buyers), clients=CLIENTS, seconds=1.0)
+            drive(server, order_requests(on_sale, buyers), clients=CLIENTS, seconds=WARM_UP_SECONDS)
             load = drive(server, order_requests(on_sale, buyers), clients=CLIENTS, seconds=seconds)
     _require_only(load, 201)
     return load
 
 
-def _check_ins(seconds: float, enough: int) -> Load:
+def _check_ins(seconds: float, at_most: float) -> Load:
+    """Scans of different tickets, of which there are enough for `at_most` a second."""
+    number = int(1.5 * at_most * (WARM_UP_SECONDS + seconds))
     with fresh_database() as url:
         with box_office(url) as turnstile:
             on_sale = event_on_sale(turnstile, PLENTY)
-            tickets = sold_tickets(
-                turnstile, *on_sale, customers(turnstile, 50), max(1000, 2 * enough)
-            )
+            tickets = sold_tickets(turnstile, *on_sale, customers(turnstile, 50), number)
         with web(url, DEPLOYED) as server:
             requests = iter([_scan(on_sale[0], ticket_id) for ticket_id in tickets])
-            drive(server, iter([next(requests) for _ in range(500)]), clients=SCANNERS)
+            drive(server, requests, clients=SCANNERS, seconds=WARM_UP_SECONDS)
             load = drive(server, requests, clients=SCANNERS, seconds=seconds)
     _require_only(load, 201)
     return load

@@ -22,10 +22,13 @@ from application.access import api_keys
 from application.access.identity import SCOPES, SERVICE
 from application.composition import Turnstile, compose
 from application.settings import Settings
+from application.store import log
 from application.store.database import open_engine
 from benchmarks.load import Server
+from projections.engine.waiting import wait_for
+from projections.registry import READ_MODELS
 
-START_SECONDS = 30.0
+START_SECONDS, CATCH_UP_SECONDS = 30.0, 120.0
 DEPLOYED = Settings().web_processes
 """Web processes unless somebody says otherwise: one for each processor, at most four."""
 
@@ -76,14 +79,18 @@ def service_key(turnstile: Turnstile) -> str:
 
 @contextmanager
 def web(database_url: str, processes: int = 1) -> Iterator[Server]:
-    """`turnstile serve` and `turnstile project`, as deployed; where they are, and a key to them."""
+    """`turnstile serve` and `turnstile project`, as deployed; where they are, and a key to them.
+
+    The read models have taken what was there before: it is no part of what is measured.
+    """
     with box_office(database_url) as turnstile:
         secret = service_key(turnstile)
-    port = _free_port()
-    environment = {"DATABASE_URL": database_url, "PORT": str(port), "WEB_PROCESSES": str(processes)}
-    with running("serve", environment), running("project", environment):
-        _await_ready(port)
-        yield Server(port, secret)
+        port = str(_free_port())
+        environment = {"DATABASE_URL": database_url, "PORT": port, "WEB_PROCESSES": str(processes)}
+        with running("serve", environment), running("project", environment):
+            _await_ready(int(port))
+            _await_caught_up(turnstile)
+            yield Server(int(port), secret)
 
 
 @contextmanager
@@ -100,6 +107,14 @@ def running(part: str, environment: dict[str, str]) -> Iterator[subprocess.Popen
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
+
+
+def _await_caught_up(turnstile: Turnstile) -> None:
+    with turnstile.engine.connect() as connection:
+        position = log.read_head(connection)
+    for model in READ_MODELS:
+        if not wait_for(turnstile, model.name, position, CATCH_UP_SECONDS):
+            raise TimeoutError(f"{model.name} has not reached position {position}.")
 
 
 def postgres_program(name: str) -> str:

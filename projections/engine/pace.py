@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable
 
-REST = 0.2
-"""Seconds between the steps in a rush. A dashboard shows nothing sooner than that, and for each
-event a step of fifty costs a quarter of what one of five does."""
 RUSH = 1_000
 """So many events a second are a rush."""
+REST, LONGEST_REST = 0.1, 0.5
+"""Seconds between steps in a rush: those for a thousand events a second, and in proportion for
+more. Then many events change the same rows, which are written once; and each step costs as much as
+a dozen events. Nobody sees what happens sooner than that."""
 WINDOW = 0.1
-"""Seconds over which they are counted: after one step it cannot be told."""
+"""Seconds over which events are counted: after one step it cannot be told."""
 
 
 class Pace:
@@ -26,7 +27,8 @@ class Pace:
         self._events += taken
         elapsed = self._clock() - self._since
         if elapsed >= WINDOW:
-            self._rest = REST if self._events > RUSH * elapsed else 0.0
+            rate = self._events / elapsed
+            self._rest = min(REST * rate / RUSH, LONGEST_REST) if rate > RUSH else 0.0
             self._since += elapsed
             self._events = 0
         return self._rest
