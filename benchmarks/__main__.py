@@ -38,8 +38,8 @@ class Benchmark:
 BENCHMARKS = {
     "on_sale": Benchmark(
         "orders and check-ins over HTTP, beside PostgreSQL's own hot row",
-        lambda _: on_sale.run(seconds=10, rounds=5),
-        lambda _: on_sale.run(seconds=1, rounds=1),
+        lambda _: on_sale.run(seconds=3, rounds=15),
+        lambda _: on_sale.run(seconds=1, rounds=3),
     ),
     "appends": Benchmark(
         "appends from 16 threads, beside eventsourcing's recorder",

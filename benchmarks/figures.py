@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from operator import truediv
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,10 @@ def compared(
     at_least: float,
     **notes: Any,
 ) -> Figure:
-    """A rate against its baseline, by medians."""
+    """A rate against its baseline. Told are the medians of both, and that of the rounds' ratios:
+    both figures of one round are of the same minute."""
     figure, baseline = statistics.median(rounds), statistics.median(baseline_rounds)
-    ratio = figure / baseline
+    ratio = statistics.median(map(truediv, rounds, baseline_rounds))
     return Figure(
         what,
         figure,

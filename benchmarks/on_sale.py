@@ -1,7 +1,11 @@
 """The on-sale rush and the gate, over HTTP, against what PostgreSQL does by itself on one row."""
 
 import re
+import statistics
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
@@ -9,8 +13,9 @@ from uuid import UUID
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
+from application.composition import Turnstile
 from benchmarks.figures import compared, report, within
-from benchmarks.load import Load, drive, post
+from benchmarks.load import Load, Server, drive, post
 from benchmarks.scenes import (
     TICKETS_PER_ORDER,
     customers,
@@ -18,12 +23,25 @@ from benchmarks.scenes import (
     order_requests,
     sold_tickets,
 )
-from benchmarks.servers import DEPLOYED, box_office, fresh_database, postgres_program, web
+from benchmarks.servers import (
+    DEPLOYED,
+    await_caught_up,
+    box_office,
+    fresh_database,
+    postgres_program,
+    web,
+)
 
 CLIENTS = 32
 SCANNERS = 8
+EVENTS = 200
 PLENTY = 100_000_000
 WARM_UP_SECONDS = 1.0
+HOT_TABLES = """
+CREATE TABLE hot_counters (id int PRIMARY KEY, sold bigint);
+INSERT INTO hot_counters VALUES (1, 0);
+CREATE TABLE hot_orders (id uuid PRIMARY KEY, customer_id uuid, quantity int);
+"""
 HOT_ROW = """
 BEGIN;
 UPDATE hot_counters SET sold = sold + 2 WHERE id = 1;
@@ -34,21 +52,26 @@ COMMIT;
 
 def run(seconds: float, rounds: int) -> None:
     """Hot on-sale with the web processes of a deployment and with one, 200 events, check-ins,
-    selling out."""
+    selling out.
+
+    All are up all the time and take turns, since the machine's speed changes from minute to minute.
+    """
     hot, one, hot_row, many, scans = [], [], [], [], []
     tail: list[float] = []
-    for _ in range(rounds):
-        hot_row.append(_pgbench(seconds))
-        load = _orders(seconds, events=1, processes=DEPLOYED)
-        hot.append(load.rate)
-        tail.append(load.percentile(0.99))
-        one.append(_orders(seconds, events=1, processes=1).rate)
-        many.append(_orders(seconds, events=200, processes=DEPLOYED).rate)
-        scans.append(_check_ins(seconds, load.rate).rate)
+    with _hot_row() as hot_row_url, _site(DEPLOYED) as deployed, _site(1) as single:
+        scanning = deployed.scanning(rounds * seconds)
+        for _ in range(rounds):
+            hot_row.append(_pgbench(hot_row_url, seconds))
+            load = deployed.orders(seconds)
+            hot.append(load.rate)
+            tail.append(load.percentile(0.99))
+            scans.append(scanning(seconds).rate)
+            many.append(deployed.orders(seconds, events=EVENTS).rate)
+            one.append(single.orders(seconds).rate)
     report(
         compared("hot on-sale, 32 clients", "orders/s", hot, hot_row, 1.0, web_processes=DEPLOYED)
     )
-    report(within("hot on-sale, p99", "ms", sorted(tail)[len(tail) // 2], 50.0))
+    report(within("hot on-sale, p99", "ms", statistics.median(tail), 50.0))
     report(compared(f"hot on-sale, {DEPLOYED} web processes or one", "orders/s", hot, one, 1.0))
     report(compared("200 events, 32 clients", "orders/s", many, hot, 1.0))
     report(compared("check-ins, 8 clients", "scans/s", scans, hot, 1.0))
@@ -56,31 +79,46 @@ def run(seconds: float, rounds: int) -> None:
     _admits_once()
 
 
-def _orders(seconds: float, events: int, processes: int) -> Load:
-    with fresh_database() as url:
-        with box_office(url) as turnstile:
-            on_sale = [event_on_sale(turnstile, PLENTY, f"Rush {n}") for n in range(events)]
-            buyers = customers(turnstile, 500)
+@dataclass
+class _Site:
+    """A deployment, and the events that it sells, the first of them hot."""
+
+    turnstile: Turnstile
+    server: Server
+    on_sale: list[tuple[UUID, UUID]]
+    buyers: list[UUID]
+
+    def orders(self, seconds: float, events: int = 1) -> Load:
+        """Orders on the first so many events."""
+        requests = order_requests(self.on_sale[:events], self.buyers)
+        return self._drive(requests, CLIENTS, seconds)
+
+    def scanning(self, seconds: float) -> Callable[[float], Load]:
+        """What scans tickets for some time, each once; enough are sold for `seconds` in all."""
+        at_most = 1.5 * self.orders(WARM_UP_SECONDS).rate * (WARM_UP_SECONDS + seconds)
+        event = event_on_sale(self.turnstile, PLENTY, "Gate")
+        tickets = sold_tickets(self.turnstile, *event, self.buyers, int(at_most))
+        await_caught_up(self.turnstile)
+        requests = iter([_scan(event[0], ticket_id) for ticket_id in tickets])
+        self._drive(requests, SCANNERS, WARM_UP_SECONDS)
+        return lambda seconds: self._drive(requests, SCANNERS, seconds)
+
+    def _drive(self, requests: Iterator[bytes], clients: int, seconds: float) -> Load:
+        load = drive(self.server, requests, clients=clients, seconds=seconds)
+        _require_only(load, 201)
+        return load
+
+
+@contextmanager
+def _site(processes: int) -> Iterator[_Site]:
+    """A deployment with so many web processes, warmed up."""
+    with fresh_database() as url, box_office(url) as turnstile:
+        on_sale = [event_on_sale(turnstile, PLENTY, f"Rush {n}") for n in range(EVENTS)]
+        buyers = customers(turnstile, 500)
         with web(url, processes) as server:
-            drive(server, order_requests(on_sale, buyers), clients=CLIENTS, seconds=WARM_UP_SECONDS)
-            load = drive(server, order_requests(on_sale, buyers), clients=CLIENTS, seconds=seconds)
-    _require_only(load, 201)
-    return load
-
-
-def _check_ins(seconds: float, at_most: float) -> Load:
-    """Scans of different tickets, of which there are enough for `at_most` a second."""
-    number = int(1.5 * at_most * (WARM_UP_SECONDS + seconds))
-    with fresh_database() as url:
-        with box_office(url) as turnstile:
-            on_sale = event_on_sale(turnstile, PLENTY)
-            tickets = sold_tickets(turnstile, *on_sale, customers(turnstile, 50), number)
-        with web(url, DEPLOYED) as server:
-            requests = iter([_scan(on_sale[0], ticket_id) for ticket_id in tickets])
-            drive(server, requests, clients=SCANNERS, seconds=WARM_UP_SECONDS)
-            load = drive(server, requests, clients=SCANNERS, seconds=seconds)
-    _require_only(load, 201)
-    return load
+            site = _Site(turnstile, server, on_sale, buyers)
+            site.orders(WARM_UP_SECONDS, EVENTS)
+            yield site
 
 
 def _sells_out_exactly() -> None:
@@ -127,17 +165,27 @@ def _require_only(load: Load, *statuses: int) -> None:
         raise RuntimeError(f"Unexpected answers: {dict(load.statuses)}")
 
 
-def _pgbench(seconds: float) -> float:
+@contextmanager
+def _hot_row() -> Iterator[str]:
+    """The URL of a database with one counter."""
+    with fresh_database() as url:
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text(HOT_TABLES))
+        engine.dispose()
+        yield url
+
+
+def _pgbench(url: str, seconds: float) -> float:
     """Transactions a second of the bare three statements on one hot row, 32 clients."""
-    with fresh_database() as url, TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:
         script = Path(folder) / "hot_row.sql"
         script.write_text(HOT_ROW)
-        _prepare_hot_row(url)
         parsed = make_url(url)
         printed = subprocess.run(
             [
                 postgres_program("pgbench"),
-                *("--no-vacuum", "--client=32", "--jobs=1", f"--time={seconds:.0f}"),
+                *("--no-vacuum", "--client=32", "--jobs=1", f"--time={max(1, round(seconds))}"),
                 *(f"--file={script}", f"--host={parsed.host}", f"--port={parsed.port or 5432}"),
                 *(f"--username={parsed.username}", str(parsed.database)),
             ],
@@ -148,14 +196,3 @@ def _pgbench(seconds: float) -> float:
     found = re.search(r"tps = ([\d.]+)", printed)
     assert found is not None, printed
     return float(found[1])
-
-
-def _prepare_hot_row(url: str) -> None:
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE hot_counters (id int PRIMARY KEY, sold bigint)"))
-        connection.execute(text("INSERT INTO hot_counters VALUES (1, 0)"))
-        connection.execute(
-            text("CREATE TABLE hot_orders (id uuid PRIMARY KEY, customer_id uuid, quantity int)")
-        )
-    engine.dispose()

@@ -89,7 +89,7 @@ def web(database_url: str, processes: int = 1) -> Iterator[Server]:
         environment = {"DATABASE_URL": database_url, "PORT": port, "WEB_PROCESSES": str(processes)}
         with running("serve", environment), running("project", environment):
             _await_ready(int(port))
-            _await_caught_up(turnstile)
+            await_caught_up(turnstile)
             yield Server(int(port), secret)
 
 
@@ -109,7 +109,8 @@ def running(part: str, environment: dict[str, str]) -> Iterator[subprocess.Popen
         process.wait(30)
 
 
-def _await_caught_up(turnstile: Turnstile) -> None:
+def await_caught_up(turnstile: Turnstile) -> None:
+    """Return once a projector has brought all read models to the end of the log."""
     with turnstile.engine.connect() as connection:
         position = log.read_head(connection)
     for model in READ_MODELS:
