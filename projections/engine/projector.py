@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from application.composition import Turnstile
 from application.store import log
-from application.store.database import writing
+from application.store.database import let_others_write, writing
 from application.store.signals import LOG, READ_MODELS
 from application.store.writes import Writes
 from domain.aggregate import Fact
@@ -77,10 +77,11 @@ class Projector:
         while not stop.is_set():
             heard = bell.heard()
             try:
+                started = time.monotonic()
                 taken = self.step(self._held) if self._renew() else 0
-                rest = pace.rest(taken)
-                if rest and taken < BATCH:
-                    stop.wait(rest)
+                let_others_write(self._turnstile.engine, started)
+                if taken < BATCH:
+                    stop.wait(pace.rest(taken))
                 if not taken or self._caught_up:
                     self._turnstile.signals.wait(LOG, heard, POLL_SECONDS)
             except Exception as error:
