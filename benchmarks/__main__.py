@@ -38,8 +38,8 @@ class Benchmark:
 BENCHMARKS = {
     "on_sale": Benchmark(
         "orders and check-ins over HTTP, beside PostgreSQL's own hot row",
-        lambda _: on_sale.run(seconds=3, rounds=15),
-        lambda _: on_sale.run(seconds=1, rounds=3),
+        lambda _: on_sale.run(seconds=3, rounds=16),
+        lambda _: on_sale.run(seconds=1, rounds=4),
     ),
     "appends": Benchmark(
         "appends from 16 threads, beside eventsourcing's recorder",
