@@ -273,15 +273,13 @@ def order(connection: Connection, order_id: UUID) -> dict[str, Any] | None:
     tickets = connection.execute(_WITH_TICKETS.where(orders.c.id == order_id)).all()
     if not tickets:
         return None
-    order = {name: tickets[0]._mapping[name] for name in _SHOWN}
+    currency, is_refunded = tickets[0].currency, tickets[0].status in _REFUNDED
     return {
-        **_shown(order),
+        **_shown({name: tickets[0]._mapping[name] for name in _SHOWN}),
         "ticket_ids": [ticket.ticket_id for ticket in tickets],
-        "lines": _lines(tickets, order["currency"]),
+        "lines": _lines(tickets, currency),
         "payments": _payments(connection, order_id),
-        "refunds": _refunds(connection, order_id, tickets, order["currency"])
-        if order["status"] in _REFUNDED
-        else [],
+        "refunds": _refunds(connection, order_id, tickets, currency) if is_refunded else [],
     }
 
 

@@ -18,8 +18,8 @@ from application.store.postgres_text import array_text
 from application.store.writes import Writes, unnested
 
 REMEMBERED = 25_000
-"""Rows of each table, unless told otherwise; beyond that only what the last batch touched stays
-in memory."""
+"""Rows of each table, unless told otherwise; beyond that only the quarter of them that was touched
+last stays in memory."""
 SLICE = 300
 Key = tuple[Any, ...]
 
@@ -132,7 +132,8 @@ class _TableRows:
 
     def _forget_old(self) -> None:
         if len(self.slots) > self.remembered:
-            kept = [slot for slot in self.touched if slot.row is not None]
+            latest = self.touched[-self.remembered // 4 :]
+            kept = [slot for slot in latest if slot.row is not None]
             self.slots = {self.shape.key_of(slot.row): slot for slot in kept}
             self.complete = False
         self.touched = []
