@@ -2,9 +2,11 @@
 only where that is configured."""
 
 import json
+import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
@@ -112,3 +114,29 @@ def test_an_address_is_taken_from_as_many_proxies_as_are_trusted(
             event_id = json.load(response)["id"]
         history = client.get(f"/api/v1/events/{event_id}/history")
     assert history["items"][0]["metadata"]["ip"] == seen
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux lets threads do so")
+def test_threads_of_a_web_process_push_nobody_aside(migrated_postgres_url: str):
+    port = free_port()
+    serving = turnstile("serve", url=migrated_postgres_url, PORT=str(port), WEB_PROCESSES="1")
+    with serving as running:
+        eventually(lambda: Client(port).answers("/health/live"), pause=0.1)
+        assert [pid for pid in group(running.process.pid) if policies(pid) == {os.SCHED_BATCH}]
+
+
+def group(leader: int) -> list[int]:
+    """The processes of a process group."""
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [pid for pid in pids if group_of(pid) == leader]
+
+
+def group_of(pid: int) -> int | None:
+    with suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return None
+
+
+def policies(pid: int) -> set[int]:
+    """How the threads of a process are scheduled."""
+    return {os.sched_getscheduler(int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()}
