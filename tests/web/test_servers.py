@@ -116,7 +116,6 @@ def test_an_address_is_taken_from_as_many_proxies_as_are_trusted(
     assert history["items"][0]["metadata"]["ip"] == seen
 
 
-@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux lets threads do so")
 def test_threads_of_a_web_process_push_nobody_aside(migrated_postgres_url: str):
     port = free_port()
     serving = turnstile("serve", url=migrated_postgres_url, PORT=str(port), WEB_PROCESSES="1")
