@@ -117,7 +117,7 @@ class _Site:
         await_caught_up(self.turnstile)
         requests = iter([_scan(event[0], ticket_id) for ticket_id in tickets])
         self._drive(requests, SCANNERS, WARM_UP_SECONDS)
-        return lambda seconds: self._drive(requests, SCANNERS, seconds)
+        return lambda time: self._drive(requests, SCANNERS, time)
 
     def _drive(self, requests: Iterator[bytes], clients: int, seconds: float) -> Load:
         load = drive(self.server, requests, clients=clients, seconds=seconds)

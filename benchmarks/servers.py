@@ -85,12 +85,13 @@ def web(database_url: str, processes: int = 1) -> Iterator[Server]:
     """
     with box_office(database_url) as turnstile:
         secret = service_key(turnstile)
-        port = str(_free_port())
-        environment = {"DATABASE_URL": database_url, "PORT": port, "WEB_PROCESSES": str(processes)}
+        port = _free_port()
+        deployed = {"PORT": str(port), "WEB_PROCESSES": str(processes)}
+        environment = {"DATABASE_URL": database_url, **deployed}
         with running("serve", environment), running("project", environment):
-            _await_ready(int(port))
+            _await_ready(port)
             await_caught_up(turnstile)
-            yield Server(int(port), secret)
+            yield Server(port, secret)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ Fresh = dict[tuple[str, str], tuple[Key, Decided]]
 
 
 def decide_all(
-    batch: Batch, commands: list[Command], kept: answers.Kept, latecomers: Sequence[Command] = ()
+    batch: Batch, commands: list[Command], kept: answers.Kept, latecomers: Sequence[Command]
 ) -> tuple[list[Decided], Fresh]:
     """What each command came to, in order; what was `kept` under its keys is not decided again.
 
@@ -58,7 +58,7 @@ def decide_all(
     """
     batch.assume_new(command.makes for command in commands if command.makes is not None)
     named = (stream_id for command in commands for stream_id in command.ids())
-    kept |= batch.prefetch(named, keys_of(latecomers))
+    kept = kept | batch.prefetch(named, keys_of(latecomers))
     fresh: Fresh = {}
     decided = []
     for command in commands:

@@ -5,10 +5,9 @@ from collections.abc import Callable
 
 RUSH = 1_000
 """So many events a second are a rush."""
-REST, LONGEST_REST = 0.1, 0.5
-"""Seconds between steps in a rush: those for a thousand events a second, and in proportion for
-more. Then many events change the same rows, which are written once; and each step costs as much as
-a dozen events. Nobody sees what happens sooner than that."""
+REST = 0.1
+"""Seconds between steps in a rush. Many events change the same rows, which are then written once,
+and what a step costs by itself is shared by more of them."""
 WINDOW = 0.1
 """Seconds over which events are counted: after one step it cannot be told."""
 
@@ -27,8 +26,7 @@ class Pace:
         self._events += taken
         elapsed = self._clock() - self._since
         if elapsed >= WINDOW:
-            rate = self._events / elapsed
-            self._rest = min(REST * rate / RUSH, LONGEST_REST) if rate > RUSH else 0.0
+            self._rest = REST if self._events > RUSH * elapsed else 0.0
             self._since += elapsed
             self._events = 0
         return self._rest
