@@ -160,6 +160,21 @@ def test_only_the_last_batch_is_remembered_of_very_many_rows(connection: Connect
     assert len(stored(connection)) == REMEMBERED + 2
 
 
+def test_of_a_batch_larger_than_memory_only_what_was_touched_last_is_remembered(
+    connection: Connection,
+) -> None:
+    memory = Memory(TABLES, remembered=8)
+    rows = Rows(connection, memory)
+    for day in range(1, 11):
+        rows.add(counts, gate="west", day=day)
+    write(rows, connection)
+    assert list(memory.tables[counts].slots) == [("west", 9), ("west", 10)]
+    again = Rows(connection, memory)
+    again.get(counts, gate="west", day=1).scans += 1
+    write(again, connection)
+    assert ("west", 1, 1, None) in stored(connection)
+
+
 def test_very_many_rows_are_written_as_few_are(connection: Connection) -> None:
     for count, gate in ((3, "few"), (MANY, "many")):
         rows = Rows(connection, Memory(TABLES))
