@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -48,8 +48,8 @@ class KeptAnswer(msgspec.Struct, frozen=True):
         return self.answer
 
 
-class _Row(msgspec.Struct):
-    """A row of the table."""
+class StoredRow(NamedTuple):
+    """A row of the table, as far as it is read."""
 
     id: UUID
     scope: str
@@ -70,11 +70,6 @@ def find(connection: Connection, keys: Sequence[Key]) -> Kept:
     for start in range(0, len(ids), SLICE):
         rows += connection.execute(_KEPT, {"ids": ids[start : start + SLICE]})
     return unexpired(connection, rows)
-
-
-def read(rows: str | None) -> list[_Row]:
-    """The rows of the table in this JSON."""
-    return msgspec.json.decode(rows, type=list[_Row]) if rows else []
 
 
 def unexpired(connection: Connection, rows: Iterable[Any]) -> Kept:

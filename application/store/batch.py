@@ -8,11 +8,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from application.store import log, transactions
-from application.store.answers import Kept
 from application.store.log import Entry, NewEntry
 from application.store.mapper import to_new_entry
-from application.store.snapshots import EVERY, load_stream
-from application.store.work import Key, Work
+from application.store.snapshots import EVERY, load_stream, load_streams
+from application.store.work import Command, Work
 from domain.aggregate import Aggregate, Fact
 
 IdentityMap = OrderedDict[UUID, Aggregate]
@@ -34,29 +33,36 @@ class Batch:
     undone: set[UUID] = field(default_factory=set)
     committed: dict[int, list[Entry]] = field(default_factory=dict)
 
-    def prefetch(self, stream_ids: Iterable[UUID], keys: Sequence[Key] = ()) -> Kept:
-        """Load what is not in the map yet, all at once; what does not exist is remembered too.
+    def look_up(self, commands: Sequence[Command], since: int | None) -> transactions.Found:
+        """What `commands` need, all at once: the streams that they name, unless they are in the map
+        or new, what is kept under their keys, and the events after `since`."""
+        for command in commands:
+            if command.makes is not None and command.makes not in self.aggregates:
+                # Should it exist, the append is refused.
+                self.touched.setdefault(command.makes, 0)
+        missing = self._missing(stream_id for command in commands for stream_id in command.ids())
+        keys = [key for command in commands for key in command.keys]
+        found = transactions.look_up(self.connection, missing, keys, since)
+        self._note(missing, found.aggregates)
+        return found
 
-        With it comes what is kept under `keys`.
-        """
-        missing = [
+    def prefetch(self, stream_ids: Iterable[UUID]) -> None:
+        """Load what is not in the map yet, all at once."""
+        missing = self._missing(stream_ids)
+        self._note(missing, load_streams(self.connection, missing))
+
+    def _missing(self, stream_ids: Iterable[UUID]) -> list[UUID]:
+        return [
             stream_id
             for stream_id in dict.fromkeys(stream_ids)
             if stream_id not in self.aggregates and stream_id not in self.touched
         ]
-        if not missing and not keys:
-            return {}
-        loaded, kept = transactions.look_up(self.connection, missing, keys)
-        self.aggregates.update(loaded)
-        for stream_id in missing:
-            self.touched[stream_id] = loaded[stream_id].version if stream_id in loaded else 0
-        return kept
 
-    def assume_new(self, stream_ids: Iterable[UUID]) -> None:
-        """Look nothing up under these ids; should one exist, the append is refused."""
-        for stream_id in stream_ids:
-            if stream_id not in self.aggregates:
-                self.touched.setdefault(stream_id, 0)
+    def _note(self, looked_up: Iterable[UUID], loaded: dict[UUID, Aggregate]) -> None:
+        """What does not exist is remembered, too."""
+        self.aggregates.update(loaded)
+        for stream_id in looked_up:
+            self.touched[stream_id] = loaded[stream_id].version if stream_id in loaded else 0
 
     def fetch(self, stream_id: UUID) -> Aggregate | None:
         """The aggregate as this batch sees it; None when it does not exist."""

@@ -5,9 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, wraps
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -32,7 +33,7 @@ POOL_SIZE = 5
 """Connections that a process keeps for queries, and for all else; in need it opens as many again.
 Threads may be more: one leads for all that issue commands, and a query takes milliseconds."""
 PREPARED = "turnstile_prepared"
-"""Under this name a connection that prepares its statements has them, in its `info`."""
+"""Under this name a connection that prepares its statements has a `Prepared` in its `info`."""
 PLANS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
 """Of prepared statements: a plan that was best for ten rows would be kept when there are a million.
 The log's head, whose one row has no index, would then seem worth compiling for."""
@@ -46,6 +47,15 @@ REPLICA_OPTIONS = f"{POSTGRES_OPTIONS} -c default_transaction_read_only=on"
 REPLICA_CONNECT_SECONDS = 2
 REPLICA_SILENT_MS = 5_000
 """A host that has vanished sends no refusal; without these a query waits for minutes."""
+
+
+@dataclass
+class Prepared:
+    """The cursor of a connection that prepares its statements, and how each of them is executed."""
+
+    cursor: Any
+    known: dict[str, str] = field(default_factory=dict)
+
 
 _unsafe = re.compile(r"[^A-Za-z0-9._:@+=-]").sub
 
@@ -214,25 +224,41 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-@contextmanager
-def holding(engine: Engine) -> Iterator[Connection]:
-    """A connection whose transaction is begun and ended by statements of ours, sent together with
-    others: each round trip spared is one in which nobody else waits for the lock.
+class Holder:
+    """Keeps a connection from one transaction of its owner to the next: to take one from the pool
+    and give it back costs as much as to ask PostgreSQL something. For one thread at a time."""
 
-    Whoever asks ends the transaction on PostgreSQL; what is raised in the block undoes it. SQLite,
-    which knows no round trips, has a transaction that is going to write.
-    """
-    if not is_postgres(engine):
-        with writing(engine) as connection:
-            yield connection
-        return
-    with for_batches(engine).connect() as connection:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._idle: Connection | None = None
+        event.listen(engine, "engine_disposed", self._close_idle)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection whose transaction is begun and ended by statements of ours, sent together
+        with others: each round trip spared is one in which nobody else waits for the lock.
+
+        Whoever asks ends the transaction on PostgreSQL; what is raised in the block undoes it.
+        SQLite, which knows no round trips, has a transaction that is going to write.
+        """
+        if not is_postgres(self.engine):
+            with writing(self.engine) as connection:
+                yield connection
+            return
+        connection, self._idle = self._idle or for_batches(self.engine).connect(), None
         try:
             yield connection
             _require_ended(connection)
         except BaseException:
             connection.invalidate()  # which rolls back
+            connection.close()
             raise
+        self._idle = connection
+
+    def _close_idle(self, *_: Any) -> None:
+        connection, self._idle = self._idle, None
+        if connection is not None:
+            connection.close()
 
 
 def _require_ended(connection: Connection) -> None:
@@ -267,9 +293,9 @@ def _committing_by_itself(engine: Engine) -> Engine:
 
 
 def _prepare_statements(connection: Any, record: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(PLANS)
-    record.info[PREPARED] = {}
+    cursor = connection.cursor()
+    cursor.execute(PLANS)
+    record.info[PREPARED] = Prepared(cursor)
 
 
 @contextmanager
@@ -279,18 +305,24 @@ def raw_cursor(connection: Connection) -> Iterator[Any]:
         with closing(connection.connection.cursor()) as cursor:
             yield cursor
     except psycopg2.Error as error:
-        keep_first_line(error)
-        lost = connection.dialect.is_disconnect(error, None, None)  # type: ignore[arg-type]
-        if lost:
-            connection.invalidate(error)
-        raise DBAPIError.instance(
-            None,
-            None,
-            error,
-            psycopg2.Error,
-            connection_invalidated=lost,
-            dialect=connection.dialect,
-        ) from error
+        raise as_sqlalchemys(error, connection) from error
+
+
+def as_sqlalchemys(error: psycopg2.Error, connection: Connection) -> DBAPIError:
+    """The driver's error as SQLAlchemy's; a connection that is lost is invalidated."""
+    keep_first_line(error)
+    lost = connection.dialect.is_disconnect(error, None, None)  # type: ignore[arg-type]
+    if lost:
+        connection.invalidate(error)
+    made = DBAPIError.instance(
+        None,
+        None,
+        error,
+        psycopg2.Error,
+        connection_invalidated=lost,
+        dialect=connection.dialect,
+    )
+    return cast(DBAPIError, made)
 
 
 @contextmanager

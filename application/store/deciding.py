@@ -1,6 +1,6 @@
 """Deciding the commands of one batch, one after another, before anything of it is durable."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -50,15 +50,9 @@ Fresh = dict[tuple[str, str], tuple[Key, Decided]]
 
 
 def decide_all(
-    batch: Batch, commands: list[Command], kept: answers.Kept, latecomers: Sequence[Command]
+    batch: Batch, commands: Sequence[Command], kept: answers.Kept
 ) -> tuple[list[Decided], Fresh]:
-    """What each command came to, in order; what was `kept` under its keys is not decided again.
-
-    What is kept under the keys of `latecomers`, who are among the commands, is yet to be read.
-    """
-    batch.assume_new(command.makes for command in commands if command.makes is not None)
-    named = (stream_id for command in commands for stream_id in command.ids())
-    kept = kept | batch.prefetch(named, keys_of(latecomers))
+    """What each command came to, in order; what was `kept` under its keys is not decided again."""
     fresh: Fresh = {}
     decided = []
     for command in commands:
@@ -71,11 +65,6 @@ def decide_all(
                 fresh.update({(key.scope, key.key): (key, item) for key in command.keys})
         decided.append(item)
     return decided, fresh
-
-
-def keys_of(commands: Iterable[Command]) -> list[Key]:
-    """The idempotency keys of all of them."""
-    return [key for command in commands for key in command.keys]
 
 
 def _decide(batch: Batch, command: Command) -> Decided:

@@ -21,15 +21,15 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from application.store import answers, log, transactions
+from application.store.answers import Kept
 from application.store.batch import Batch, IdentityMap
-from application.store.database import holding
-from application.store.deciding import decide_all, keys_of, to_keep
+from application.store.database import Holder
+from application.store.deciding import decide_all, to_keep
 from application.store.log import Head
 from application.store.mapper import Undecodable, to_fact
 from application.store.sealing import Keys
 from application.store.signals import LOG, Signals
 from application.store.snapshots import keep_snapshots
-from application.store.transactions import Begun
 from application.store.work import Answer, Command, Outcome
 from application.store.writes import writes_to
 from domain.errors import AlreadyExists, DomainError
@@ -82,7 +82,7 @@ class Executor:
     """Takes commands from any number of threads; each answer is given after its commit."""
 
     def __init__(self, engine: Engine, signals: Signals) -> None:
-        self._engine = engine
+        self._holder = Holder(engine)
         self._signals = signals
         self._mutex = threading.Lock()
         self._queue: deque[_Pending] = deque()
@@ -147,16 +147,14 @@ class Executor:
         finally:
             self._hand_over(batch)
 
-    def _take_latecomers(self, commands: list[Command]) -> list[Command]:
-        """Take along who came while the lock was awaited; those, who are among `commands` then."""
-        first = len(commands)
-        if first < len(self._batch):  # decided one by one after a failure
-            return []
+    def _take_latecomers(self, commands: list[Command]) -> None:
+        """Take along who came while the lock was awaited."""
+        if len(commands) < len(self._batch):  # decided one by one after a failure
+            return
         with self._mutex:
             while self._queue and len(commands) < LARGEST_BATCH:
                 self._batch.append(self._queue.popleft())
                 commands.append(self._batch[-1].command)
-        return commands[first:]
 
     def _hand_over(self, batch: list[_Pending]) -> None:
         """Wake those whose command is done, and one who waits to lead the next batch."""
@@ -214,15 +212,13 @@ class Executor:
 
     def _attempt(self, commands: list[Command]) -> list[Outcome]:
         self._committing = False
-        known = self._known.position if self._known else 0
-        with holding(self._engine) as connection:
-            begun = transactions.begin(connection, keys_of(commands), known, MOST_TO_CATCH_UP)
-            latecomers = self._take_latecomers(commands)
-            self._catch_up(begun)
+        with self._holder.transaction() as connection:
+            head = end = transactions.begin(connection)
+            self._take_latecomers(commands)
             batch = Batch(self._aggregates, connection)
-            decided, fresh = decide_all(batch, commands, begun.kept, latecomers)
+            kept = self._catch_up(batch, head, commands)
+            decided, fresh = decide_all(batch, commands, kept)
             keep_snapshots(connection, batch.due_for_snapshot())
-            head = end = begun.head
             first = head.position + 1
             with writes_to(connection) as writes:
                 keys_of_customers = Keys(connection)
@@ -242,26 +238,33 @@ class Executor:
             self._signals.ring(LOG)
         return [item.durable(first, end.position) for item in decided]
 
-    def _catch_up(self, begun: Begun) -> None:
-        """Bring the map to the locked head of the log.
+    def _catch_up(self, batch: Batch, head: Head, commands: Sequence[Command]) -> Kept:
+        """Bring the map to the locked head of the log, with what the commands name; what is kept
+        under their keys.
 
         Nothing in it is trusted after too much, nor when the event where it stands shows that it
         is another log that it stands in.
         """
         known = self._known
-        missed = begun.head.position - known.position if known else 0
-        if known is None or begun.known != known.hash or missed > MOST_TO_CATCH_UP:
+        missed = head.position - known.position if known else 0
+        if known is None or not 0 <= missed <= MOST_TO_CATCH_UP or (not missed and known != head):
             self._aggregates.clear()
-        elif missed:
-            MISSED.inc(missed)
-            for entry in begun.missed:
-                aggregate = self._aggregates.get(entry.stream_id)
-                if aggregate is not None and entry.version == aggregate.version + 1:
-                    try:
-                        to_fact(entry).mutate(aggregate)
-                    except Undecodable:  # whoever asks for it by name is told
-                        del self._aggregates[entry.stream_id]
-        self._known = begun.head
+            known, missed = head, 0
+        found = batch.look_up(commands, known.position if missed else None)
+        if missed and found.known != known.hash:
+            self._aggregates.clear()
+            batch.touched.clear()
+            found = batch.look_up(commands, None)
+        MISSED.inc(len(found.missed))
+        for entry in found.missed:
+            aggregate = self._aggregates.get(entry.stream_id)
+            if aggregate is not None and entry.version == aggregate.version + 1:
+                try:
+                    to_fact(entry).mutate(aggregate)
+                except Undecodable:  # whoever asks for it by name is told
+                    del self._aggregates[entry.stream_id]
+        self._known = head
+        return found.kept
 
     def _forget_everything(self) -> None:
         self._aggregates.clear()

@@ -165,7 +165,7 @@ def read(
     connection: Connection,
     *,
     after: int = 0,
-    limit: int,
+    limit: int | None = None,
     until: int | None = None,
     topics: Sequence[str] = (),
 ) -> list[Entry]:

@@ -8,9 +8,10 @@ prepared). Connections `for_batches` prepare them: their plans depend on no tabl
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg2
 from sqlalchemy import Connection
 
-from application.store.database import PREPARED, raw_cursor
+from application.store.database import PREPARED, Prepared, as_sqlalchemys, raw_cursor
 from application.store.postgres_text import Row
 
 MOST = 500
@@ -24,16 +25,22 @@ def execute(connection: Connection, statements: Sequence[str], values: Sequence[
     By the driver itself: of small batches, SQLAlchemy's part was a tenth of the web process. If a
     statement fails, all are prepared anew the next time: nobody knows how far it came.
     """
-    known: dict[str, str] | None = connection.info.get(PREPARED)
-    run = statements if known is None else _prepared(known, statements)
-    try:
+    prepared: Prepared | None = connection.info.get(PREPARED)
+    if prepared is None:
         with raw_cursor(connection) as cursor:
-            cursor.execute(";\n".join(run), tuple(values) or None)
-            return cursor.fetchall() if cursor.description else []
-    except BaseException:
-        if known is not None:
-            known.clear()
+            return _run(cursor, statements, values)
+    try:
+        return _run(prepared.cursor, _prepared(prepared.known, statements), values)
+    except BaseException as error:
+        prepared.known.clear()
+        if isinstance(error, psycopg2.Error):
+            raise as_sqlalchemys(error, connection) from error
         raise
+
+
+def _run(cursor: Any, statements: Sequence[str], values: Sequence[Any]) -> list[Row]:
+    cursor.execute(";\n".join(statements), tuple(values) or None)
+    return cursor.fetchall() if cursor.description else []
 
 
 def _prepared(known: dict[str, str], statements: Sequence[str]) -> list[str]:
@@ -41,14 +48,14 @@ def _prepared(known: dict[str, str], statements: Sequence[str]) -> list[str]:
         known.clear()
     run = [] if known else ["DEALLOCATE ALL"]
     for statement in statements:
-        count = statement.count("%s")
-        if not count:
+        if statement in _CONTROL:
             run.append(statement)
             continue
         if statement not in known:
-            name = f"statement_{len(known)}"
+            name, count = f"statement_{len(known)}", statement.count("%s")
             run.append(f"PREPARE {name} AS {_numbered(statement, count)}")
-            known[statement] = f"EXECUTE {name} ({', '.join(['%s'] * count)})"
+            values = f" ({', '.join(['%s'] * count)})" if count else ""
+            known[statement] = f"EXECUTE {name}{values}"
         run.append(known[statement])
     return run
 
@@ -58,3 +65,7 @@ def _numbered(statement: str, count: int) -> str:
     for number in range(1, count + 1):
         statement = statement.replace("%s", f"${number}", 1)
     return statement
+
+
+_CONTROL = ("BEGIN", "COMMIT", "ROLLBACK")
+"""What cannot be prepared."""

@@ -1,12 +1,13 @@
 """Loading aggregates; snapshots keep that cheap however long their history is."""
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from eventsourcing.utils import resolve_topic
-from sqlalchemy import Connection, Row, insert, select, text
+from sqlalchemy import Connection, insert, select, text
 
 from application.store import log, prepared
 from application.store.database import is_postgres
@@ -19,9 +20,6 @@ from domain.customer import Customer
 
 EVERY = 200
 """Events of a stream between two snapshots: at most so many are replayed by a load."""
-
-SNAPSHOT = 0
-"""The position of what is a snapshot, among events."""
 
 
 def load_stream(
@@ -42,24 +40,20 @@ def load_streams(connection: Connection, stream_ids: Sequence[UUID]) -> dict[UUI
     if not stream_ids:
         return {}
     if is_postgres(connection):
-        return made_of(
-            connection, prepared.execute(connection, [_SORTED], [array_text(stream_ids)])
-        )
+        rows = prepared.execute(connection, [STREAMS], [array_text(stream_ids)])
+        return made_of(connection, rows)
     ids = msgspec.json.encode([stream_id.hex for stream_id in stream_ids]).decode()
     return made_of(connection, connection.execute(_ON_SQLITE, {"ids": ids}).all())
 
 
 def made_of(connection: Connection, rows: Sequence[Any]) -> dict[UUID, Aggregate]:
-    """The aggregates that these rows of `STREAMS` make, sorted by stream and version."""
-    found: dict[UUID, Aggregate | None] = {}
-    outdated: set[UUID] = set()
-    entries = [log.Entry(*row[:-1]) for row in rows]
-    for entry in open_streams(connection, entries, [row[-1] for row in rows]):
-        if entry.position == SNAPSHOT:
-            found[entry.stream_id] = _restored(entry)
-            if found[entry.stream_id] is None:
-                outdated.add(entry.stream_id)
-        elif entry.stream_id not in outdated:
+    """The aggregates that these rows of `STREAMS` make."""
+    found = {row[_ID]: _restored(row[_ID:]) for row in rows if row[_SNAPSHOT] is not None}
+    outdated = [stream_id for stream_id, aggregate in found.items() if aggregate is None]
+    with_events = sorted((row for row in rows if row[0] is not None), key=_position)
+    entries = [log.Entry(*row[:_KEY]) for row in with_events]
+    for entry in open_streams(connection, entries, [row[_KEY] for row in with_events]):
+        if entry.stream_id not in outdated:
             found[entry.stream_id] = to_fact(entry).mutate(found.get(entry.stream_id))
     for stream_id in outdated:
         found[stream_id] = replay(None, log.read_stream(connection, stream_id))
@@ -90,25 +84,41 @@ def keep_snapshots(connection: Connection, aggregates: Iterable[Aggregate]) -> N
         connection.execute(insert(snapshots), rows)
 
 
-def _restored(row: Row[Any] | log.Entry) -> Aggregate | None:
-    return from_snapshot(resolve_topic(row.topic), row.stream_id, row.version, row.payload)
+def _restored(row: Sequence[Any]) -> Aggregate | None:
+    stream_id, version, topic, payload = row
+    return from_snapshot(resolve_topic(topic), stream_id, version, payload)
 
 
-_LATEST = f"""
-WITH start AS (
-     SELECT id, coalesce((SELECT max(version) FROM snapshots WHERE stream_id = id), 0) AS version
-       FROM {{wanted}})
-SELECT {SNAPSHOT} AS position, stream_id, snapshots.version, topic, payload,
-       NULL AS metadata, NULL AS occurred_at, NULL AS recorded_at, NULL AS wrapped_key
-  FROM start JOIN snapshots ON stream_id = id AND snapshots.version = start.version
- UNION ALL
-SELECT {log.COLUMNS_SQL}, {WRAPPED_KEY}
-  FROM start JOIN events ON stream_id = id AND events.version > start.version
+_position = itemgetter(0)
+_KEY = len(log.COLUMNS)
+_ID, _SNAPSHOT = _KEY + 1, _KEY + 4
+"""Where a row of `STREAMS` has the wrapped key, the snapshot's stream and the snapshot itself."""
+_COLUMNS = f"""
+{log.COLUMNS_SQL}, {WRAPPED_KEY}, since.stream_id, since.version, since.topic,
+CASE WHEN events.version IS NULL OR events.version = since.version + 1 THEN since.payload END
+"""
+_EVENTS = """
+LEFT JOIN events ON events.stream_id = id AND events.version > coalesce(since.version, 0)
+"""
+STREAMS = f"""
+SELECT {_COLUMNS}
+  FROM unnest(%s::uuid[]) AS wanted (id)
+  LEFT JOIN LATERAL (
+       SELECT * FROM snapshots WHERE stream_id = id ORDER BY version DESC LIMIT 1) AS since ON TRUE
+  {_EVENTS}
 """  # nosec B608 # names only
-_ORDER = " ORDER BY 2, 3"
-STREAMS = _LATEST.format(wanted="unnest(%s::uuid[]) AS wanted (id)")
-"""On PostgreSQL: each stream's latest snapshot, if it has one, and the events since."""
-_SORTED = STREAMS + _ORDER
+"""On PostgreSQL: of each stream the events since its latest snapshot, which stands beside the first
+of them, or by itself; and a row without either for a stream that has none."""
 _ON_SQLITE = text(
-    _LATEST.format(wanted="(SELECT value AS id FROM json_each(:ids)) AS wanted") + _ORDER
-).columns(*(events.c[name] for name in log.COLUMNS), customer_keys.c.wrapped_key)
+    f"""
+SELECT {_COLUMNS}
+  FROM (SELECT value AS id FROM json_each(:ids)) AS wanted
+  LEFT JOIN snapshots AS since ON since.stream_id = id
+        AND since.version = (SELECT max(version) FROM snapshots WHERE stream_id = id)
+  {_EVENTS}
+"""  # nosec B608 # names only
+).columns(
+    *(events.c[name] for name in log.COLUMNS),
+    customer_keys.c.wrapped_key,
+    *(snapshots.c[name] for name in ("stream_id", "version", "topic", "payload")),
+)

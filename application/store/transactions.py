@@ -1,11 +1,13 @@
-"""The transaction of a batch of commands, in as few round trips as can be.
+"""The transaction of a batch of commands, in as few round trips as can be: three.
 
 After each the leader of a batch waits for the interpreter, behind the threads that read requests
-or write answers; in a rush that takes longer than the database does.
+or write answers; in a rush that takes longer than the database does. And however many share a
+statement, most of what it costs is its own.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -21,54 +23,65 @@ from application.store.writes import Writes
 from domain.aggregate import Aggregate
 
 
-class Begun(NamedTuple):
-    """A transaction that holds the head of the log.
+class Found(NamedTuple):
+    """What a batch has looked up under the lock.
 
-    `known` is the hash of the event at the position that was asked about, None if there is none:
-    a log that was restored, or has failed over to a server that lacks the end, has another.
-    `missed` are the events after that position, no more than were asked for.
+    `missed` are the events after the position that was asked about, in order, and `known` is the
+    hash of the event there, None if there is none: a log that was restored, or has failed over to
+    a server that lacks the end, has another.
     """
 
-    head: Head
-    known: bytes | None
-    missed: list[Entry]
+    aggregates: dict[UUID, Aggregate]
     kept: answers.Kept
+    missed: list[Entry]
+    known: bytes | None
 
 
-def begin(connection: Connection, keys: Sequence[Key], known: int, most: int) -> Begun:
-    """Begin by locking the head; `connection` is one from `holding`.
+def begin(connection: Connection) -> Head:
+    """Begin by locking the head of the log; `connection` is a `Holder`'s.
 
-    Read are what is kept under `keys`, and up to `most` events after the position `known`; none
-    after 0. To end it, `commit`; if it raises, nothing has happened, unless it was `commit` that
-    raised.
+    To end it, `commit`; if anything raises, nothing has happened, unless it was `commit`.
     """
-    last = known + most if known else 0
     if not is_postgres(connection):
-        head = log.lock_head(connection)
-        missed = log.read(connection, after=known, until=min(head.position, last), limit=most)
-        digest = log.hash_at(connection, known)
-        return Begun(head, digest, missed, answers.find(connection, keys))
-    wanted = array_text([key.id for key in keys])
-    rows = prepared.execute(connection, _BEGIN, (known, wanted, known, last))
-    position, head_hash, known_hash, kept, *_ = rows[0]
-    missed = [Entry(*entry) for _, _, its_hash, _, *entry in rows if entry[0] and its_hash is None]
-    return Begun(
-        Head(position, bytes(head_hash)),
-        None if known_hash is None else bytes(known_hash),
-        open_entries(connection, missed),
-        answers.unexpired(connection, answers.read(kept)),
-    )
+        return log.lock_head(connection)
+    position, digest = prepared.execute(connection, _BEGIN, ())[0]
+    return Head(position, bytes(digest))
 
 
 def look_up(
-    connection: Connection, stream_ids: Sequence[UUID], keys: Sequence[Key]
-) -> tuple[dict[UUID, Aggregate], answers.Kept]:
-    """The aggregates of those streams that exist, and what is kept under these keys."""
-    if not keys or not is_postgres(connection):
-        return load_streams(connection, stream_ids), answers.find(connection, keys)
-    wanted = (array_text(stream_ids), array_text([key.id for key in keys]))
-    *rows, (_, _, _, _, kept, *_) = prepared.execute(connection, [_LOOKED_UP], wanted)
-    return made_of(connection, rows), answers.unexpired(connection, answers.read(kept))
+    connection: Connection, stream_ids: Sequence[UUID], keys: Sequence[Key], since: int | None
+) -> Found:
+    """The aggregates of those streams that exist, what is kept under these keys, and the events
+    after the position `since`, unless that is None."""
+    if not is_postgres(connection):
+        return Found(
+            load_streams(connection, stream_ids),
+            answers.find(connection, keys),
+            [] if since is None else log.read(connection, after=since),
+            None if since is None else log.hash_at(connection, since),
+        )
+    asked: list[int] = []
+    values: list[Any] = []
+    if stream_ids:
+        asked.append(_STREAMS)
+        values.append(array_text(stream_ids))
+    if since is not None:
+        asked.append(_MISSED)
+        values.append(since)
+    if keys:
+        asked.append(_KEPT)
+        values.append(array_text([key.id for key in keys]))
+    found: dict[int, list[Any]] = {_STREAMS: [], _MISSED: [], _KEPT: []}
+    for kind, *row in prepared.execute(connection, [_sql(*asked)], values) if asked else ():
+        found[kind].append(row)
+    missed = sorted(Entry(*row[: len(Entry._fields)]) for row in found[_MISSED])
+    known = missed.pop(0).hash if missed and missed[0].position == since else None
+    return Found(
+        made_of(connection, found[_STREAMS]),
+        answers.unexpired(connection, map(_stored, found[_KEPT])),
+        open_entries(connection, missed),
+        None if known is None else bytes(known),
+    )
 
 
 def commit(writes: Writes) -> None:
@@ -77,24 +90,29 @@ def commit(writes: Writes) -> None:
         writes.run("COMMIT")
 
 
-_KEPT = "(SELECT json_agg(kept)::text FROM idempotency kept WHERE kept.id = ANY(%s::uuid[]))"  # nosec B608 # names only
-_LOOKED_UP = f"""
-{STREAMS}
- UNION ALL
-SELECT NULL, NULL, NULL, NULL, {_KEPT}, NULL, NULL, NULL, NULL
- ORDER BY 2, 3
-"""  # nosec B608 # names only
-"""What is kept comes last, in place of a payload."""
+def _stored(row: Sequence[Any]) -> answers.StoredRow:
+    _, key_id, _, scope, answer, key, expires_at, *_, fingerprint, _ = row
+    return answers.StoredRow(key_id, scope, key, fingerprint, answer, expires_at)
 
-# What is kept and missed is read by a statement of its own: one that waits for a lock sees what was
+
+@cache
+def _sql(*kinds: int) -> str:
+    return " UNION ALL ".join(_ASKED[kind] for kind in kinds)
+
+
+_BEGIN = ("BEGIN", "SELECT position, hash FROM log_head FOR UPDATE")
+# What is looked up is read by a statement of its own: one that waits for a lock sees what was
 # committed before it began, and so not what the holder of the lock has just stored.
-_FOUND = f"""
-SELECT head, head_hash,
-       CASE WHEN events.position = %s THEN events.hash END AS known_hash,
-       CASE WHEN row_number() OVER (ORDER BY events.position) = 1 THEN {_KEPT} END AS kept,
-       {log.COLUMNS_SQL}
-  FROM (SELECT position AS head, hash AS head_hash FROM log_head LIMIT 1) AS log_head
-  LEFT JOIN events ON events.position BETWEEN %s AND %s
- ORDER BY events.position
-"""  # nosec B608 # names only
-_BEGIN = ("BEGIN", "SELECT FROM log_head FOR UPDATE", _FOUND)
+_STREAMS, _MISSED, _KEPT = range(3)
+_ASKED = {
+    _STREAMS: STREAMS.replace("SELECT", f"SELECT {_STREAMS},", 1),
+    _MISSED: f"""
+SELECT {_MISSED}, {log.COLUMNS_SQL}, hash, NULL, NULL, NULL, NULL FROM events WHERE position >= %s
+""",
+    _KEPT: f"""
+SELECT {_KEPT}, NULL, id, NULL, scope, answer, key, expires_at, NULL, NULL, NULL, NULL,
+       fingerprint, NULL
+  FROM idempotency WHERE id = ANY(%s::uuid[])
+""",
+}  # nosec B608 # names only
+"""What can be asked, by the number that its rows begin with, all as wide as those of `STREAMS`."""

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from application.composition import Turnstile
 from application.store import log
-from application.store.database import let_others_write, writing
+from application.store.database import Holder, let_others_write, writing
 from application.store.signals import LOG, READ_MODELS
 from application.store.writes import Writes
 from domain.aggregate import Fact
@@ -53,6 +53,7 @@ class Projector:
     def __init__(self, turnstile: Turnstile, models: Sequence[ReadModel] = ALL) -> None:
         self._turnstile = turnstile
         self._models = tuple(models)
+        self._holder = Holder(turnstile.engine)
         self._reading = Reading(turnstile.engine)
         self._targets = {model.name: Target(model) for model in models}
         self._held: tuple[ReadModel, ...] = ()
@@ -114,8 +115,7 @@ class Projector:
         names = [model.name for model in models]
         stood, self._stood = self._stood, None
         left = stood[1] if stood and stood[0] == set(names) else None
-        engine = self._turnstile.engine
-        with stepping.step(engine, names, left, self._topics, BATCH) as (step, writes):
+        with stepping.step(self._holder, names, left, self._topics, BATCH) as (step, writes):
             start, end = step.stretch(BATCH)
             group = [model for model in models if step.at[model.name].position == start]
             if end == start:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from application.store import log, prepared
-from application.store.database import holding, is_postgres, writing
+from application.store.database import Holder, is_postgres, writing
 from application.store.postgres_text import array_text
 from application.store.sealing import open_entries
 from application.store.transactions import commit
@@ -46,7 +46,7 @@ class Step(NamedTuple):
 
 @contextmanager
 def step(
-    engine: Engine,
+    holder: Holder,
     names: Sequence[str],
     standing: Standing | None,
     topics: Sequence[str],
@@ -58,11 +58,11 @@ def step(
     up to `limit` positions further. Else there may be very many events, which are a matter of
     plans that know how many, not of round trips.
     """
-    if standing is None or not is_postgres(engine):
-        with writing(engine) as connection, writes_to(connection) as writes:
+    if standing is None or not is_postgres(holder.engine):
+        with writing(holder.engine) as connection, writes_to(connection) as writes:
             yield _wherever(connection, names), writes
         return
-    with holding(engine) as connection, writes_to(connection) as writes:
+    with holder.transaction() as connection, writes_to(connection) as writes:
         yield _going_on(connection, names, standing, topics, limit), writes
         commit(writes)
 

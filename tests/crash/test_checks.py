@@ -1,7 +1,7 @@
 """The checks of the crash suite catch what they are for: a wrong store or projector fails them."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,6 @@ from application.composition import Turnstile
 from application.store import answers, log, transactions
 from application.store.database import writing
 from application.store.log import Head, NewEntry
-from application.store.transactions import Begun
 from application.store.work import Key
 from domain.errors import SoldOut
 from domain.event import Event
@@ -41,7 +40,7 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 KEY = "client-1"
 
-Begin = Callable[[Connection, Sequence[Key], int, int], Begun]
+Begin = Callable[[Connection], Head]
 
 
 @pytest.fixture
@@ -61,14 +60,12 @@ def find(check: Callable[..., Faults], desk: Desk, *arguments: Any) -> Faults:
 # A store without the lock
 
 
-def from_a_sequence(connection: Connection, keys: Sequence[Key], known: int, most: int) -> Begun:
+def from_a_sequence(connection: Connection) -> Head:
     """Whose turn it is, as event stores often do it: nobody has to wait for anybody."""
     connection.exec_driver_sql("BEGIN")
     taken = connection.execute(text("SELECT nextval('turns') - 1")).scalar_one()
     digest = bytes(connection.execute(text("SELECT hash FROM log_head")).scalar_one())
-    at = log.hash_at(connection, known)
-    missed = log.read(connection, after=known, limit=most)
-    return Begun(Head(taken, digest), at, missed, answers.find(connection, keys))
+    return Head(taken, digest)
 
 
 def overtaken(url: str, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> Faults:
@@ -90,10 +87,10 @@ def overtaken(url: str, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> Faults
 def followed_once(begin: Begin, then: Callable[[], None]) -> Begin:
     turns = iter((then,))
 
-    def begin_slowly(connection: Connection, keys: Sequence[Key], known: int, most: int) -> Begun:
-        begun = begin(connection, keys, known, most)
+    def begin_slowly(connection: Connection) -> Head:
+        head = begin(connection)
         next(turns, lambda: None)()
-        return begun
+        return head
 
     return begin_slowly
 

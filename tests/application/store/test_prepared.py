@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from application.store import prepared
-from application.store.database import for_batches, holding
+from application.store.database import Holder, for_batches
 from application.store.prepared import execute
 from tests.application.store.conftest import OpenEngine
 
@@ -87,7 +87,7 @@ def test_no_connection_keeps_more_than_so_many(
 
 
 def leave_open(engine: Engine) -> None:
-    with holding(engine) as connection:
+    with Holder(engine).transaction() as connection:
         execute(connection, ["BEGIN", ADD], [1])
 
 
@@ -104,7 +104,7 @@ def test_threads_that_need_connections_at_once_share_them(engine: Engine) -> Non
 
 
 def leave_off(engine: Engine) -> None:
-    with holding(engine) as connection:
+    with Holder(engine).transaction() as connection:
         execute(connection, ["BEGIN", ADD], [1])
         raise RuntimeError
 
