@@ -6,13 +6,14 @@ the lock as many waits.
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -20,8 +21,21 @@ from application.store import prepared
 from application.store.database import is_postgres, raw_cursor
 from application.store.postgres_text import Row, array_text, copy_text
 
+FEW = 8
+"""Up to so many rows are sent as JSON: this process writes it four times as fast as arrays (3 rows
+of 9 columns: 9 instead of 43 µs), which the server reads faster from there on."""
 MANY = 200
 """From so many rows on, COPY is quicker than an INSERT, though it takes a round trip of its own."""
+
+
+Columns = tuple[Column[Any], ...]
+Source = Callable[[Columns], str]
+"""Makes SQL for rows of these columns, which are sent with it."""
+WithRows = Callable[[Table, Source], str]
+"""Makes a statement that does something to a table with such rows."""
+
+_IN_JSON = {"BYTEA": "TEXT"}
+_encode = msgspec.json.Encoder().encode
 
 
 class Writes:
@@ -43,7 +57,7 @@ class Writes:
         if not self.on_postgres:
             self.connection.execute(insert(table), _named(table, rows))
         elif len(rows) < MANY:
-            self.run(_insert_sql(table), *_arrays(rows))
+            self._run_with(_insert_sql, table, table.columns.keys(), rows)
         else:
             self._copy(table, rows)
 
@@ -52,7 +66,7 @@ class Writes:
         if not rows:
             return
         if self.on_postgres:
-            self.run(_upsert_sql(table), *_arrays(rows))
+            self._run_with(_upsert_sql, table, table.columns.keys(), rows)
         else:
             self.connection.execute(_upsert(table), _named(table, rows))
 
@@ -61,7 +75,7 @@ class Writes:
         if not keys:
             return
         if self.on_postgres:
-            self.run(_delete_sql(table), *_arrays(keys))
+            self._run_with(_delete_sql, table, table.primary_key.columns.keys(), keys)
         else:
             columns = list(table.primary_key)
             same = [column == bindparam(f"key_{column.name}") for column in columns]
@@ -70,6 +84,19 @@ class Writes:
                 for key in keys
             ]
             self.connection.execute(delete(table).where(and_(*same)), named)
+
+    def _run_with(
+        self,
+        sql: Callable[[Table, Source], str],
+        table: Table,
+        names: list[str],
+        rows: Sequence[Row],
+    ) -> None:
+        if len(rows) <= FEW:
+            named = [dict(zip(names, row, strict=True)) for row in rows]
+            self.run(sql(table, from_json), _encode(named).decode())
+        else:
+            self.run(sql(table, unnested), *map(array_text, zip(*rows, strict=True)))
 
     def run(self, sql: str, *values: Any) -> None:
         """Any statement, with `%s` for each value."""
@@ -109,34 +136,46 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[dict[str
         connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
 
 
-@lru_cache(maxsize=512)
-def unnested(columns: tuple[Column[Any], ...]) -> str:
+def unnested(columns: Columns) -> str:
     """SQL for rows made of arrays, one for each of these columns, with `%s` for each."""
+    arrays = ", ".join(f"%s::{_type(column)}[]" for column in columns)
+    return f"SELECT * FROM unnest({arrays}) AS given ({_names(columns)})"  # nosec B608 # names only
+
+
+def from_json(columns: Columns) -> str:
+    """The same from one `%s`: an array of objects in JSON, which has no bytes, but Base64."""
+    kinds = {column.name: _type(column) for column in columns}
+    given = ", ".join(f"{name} {_IN_JSON.get(kind, kind)}" for name, kind in kinds.items())
+    taken = (
+        f"decode({name}, 'base64')" if kind in _IN_JSON else name for name, kind in kinds.items()
+    )
+    return f"SELECT {', '.join(taken)} FROM json_to_recordset(%s) AS given ({given})"  # nosec B608 # names only
+
+
+@lru_cache(maxsize=512)
+def _type(column: Column[Any]) -> str:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    types = [column.type.compile(dialect).partition(" COLLATE")[0] for column in columns]
-    return f"unnest({', '.join(f'%s::{kind}[]' for kind in types)})"
+    return column.type.compile(dialect).partition(" COLLATE")[0]
 
 
 @lru_cache(maxsize=512)
-def _insert_sql(table: Table) -> str:
-    rows = unnested(tuple(table.columns))
-    return f"INSERT INTO {table.name} ({_names(table.columns)}) SELECT * FROM {rows}"  # nosec B608 # names only
+def _insert_sql(table: Table, source: Source) -> str:
+    columns = tuple(table.columns)
+    return f"INSERT INTO {table.name} ({_names(columns)}) {source(columns)}"  # nosec B608 # names only
 
 
 @lru_cache(maxsize=512)
-def _upsert_sql(table: Table) -> str:
+def _upsert_sql(table: Table, source: Source) -> str:
     changes = ", ".join(f"{name} = excluded.{name}" for name in _other_names(table))
     action = f"UPDATE SET {changes}" if changes else "NOTHING"  # nosec B608 # names only
-    return f"{_insert_sql(table)} ON CONFLICT ({_names(table.primary_key)}) DO {action}"
+    return f"{_insert_sql(table, source)} ON CONFLICT ({_names(table.primary_key)}) DO {action}"
 
 
 @lru_cache(maxsize=512)
-def _delete_sql(table: Table) -> str:
+def _delete_sql(table: Table, source: Source) -> str:
     keys = tuple(table.primary_key)
-    names = ", ".join(f"key_{key.name}" for key in keys)
-    same = " AND ".join(f"{table.name}.{key.name} = gone.key_{key.name}" for key in keys)
-    gone = f"{unnested(keys)} AS gone ({names})"
-    return f"DELETE FROM {table.name} USING {gone} WHERE {same}"  # nosec B608 # names only
+    same = " AND ".join(f"{table.name}.{key.name} = gone.{key.name}" for key in keys)
+    return f"DELETE FROM {table.name} USING ({source(keys)}) AS gone WHERE {same}"  # nosec B608 # names only
 
 
 def _upsert(table: Table) -> Any:
@@ -145,10 +184,6 @@ def _upsert(table: Table) -> Any:
         index_elements=list(table.primary_key),
         set_={name: statement.excluded[name] for name in _other_names(table)},
     )
-
-
-def _arrays(rows: Sequence[Row]) -> Iterator[str]:
-    return map(array_text, zip(*rows, strict=True))
 
 
 def _names(columns: Any) -> str:

@@ -293,8 +293,7 @@ def _look_up(connection: Connection, table: Table, keys: list[Key]) -> Iterator[
 @lru_cache(maxsize=512)
 def _joined(table: Table) -> str:
     keys = tuple(table.primary_key)
-    names = ", ".join(f"key_{key.name}" for key in keys)
-    same = " AND ".join(f"{table.name}.{key.name} = wanted.key_{key.name}" for key in keys)
+    same = " AND ".join(f"{table.name}.{key.name} = wanted.{key.name}" for key in keys)
     columns = ", ".join(f"{table.name}.{column.name}" for column in table.columns)
-    rows = f"{table.name} JOIN {unnested(keys)} AS wanted ({names}) ON {same}"
+    rows = f"{table.name} JOIN ({unnested(keys)}) AS wanted ON {same}"
     return f"SELECT {columns} FROM {rows}"  # nosec B608 # names only
