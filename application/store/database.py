@@ -34,7 +34,10 @@ POOL_SIZE = 5
 Threads may be more: one leads for all that issue commands, and a query takes milliseconds."""
 PREPARED = "turnstile_prepared"
 """Under this name a connection that prepares its statements has a `Prepared` in its `info`."""
-PLANS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
+PLANS = """
+SET plan_cache_mode = force_generic_plan; SET jit = off;
+SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off
+"""
 """Of prepared statements: a plan that was best for ten rows would be kept when there are a million.
 The log's head, whose one row has no index, would then seem worth compiling for."""
 BUSY_TIMEOUT_MS = 30_000

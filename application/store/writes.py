@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, insert
+from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from application.store import prepared
@@ -31,8 +31,8 @@ MANY = 200
 Columns = tuple[Column[Any], ...]
 Source = Callable[[Columns], str]
 """Makes SQL for rows of these columns, which are sent with it."""
-WithRows = Callable[[Table, Source], str]
-"""Makes a statement that does something to a table with such rows."""
+WithRows = Callable[[Table, tuple[str, ...], Source], str]
+"""Makes a statement that does something to a table with rows of its columns of these names."""
 
 _IN_JSON = {"BYTEA": "TEXT"}
 _encode = msgspec.json.Encoder().encode
@@ -70,6 +70,24 @@ class Writes:
         else:
             self.connection.execute(_upsert(table), _named(table, rows))
 
+    def update(self, table: Table, names: Sequence[str], rows: Sequence[Row]) -> None:
+        """Change the columns of these names in rows that exist; each row has its primary key first,
+        then their values."""
+        if not rows:
+            return
+        keys = table.primary_key.columns.keys()
+        given = (*keys, *names)
+        if self.on_postgres:
+            self._run_with(_update_sql, table, given, rows)
+        else:
+            same = and_(*(table.c[name] == bindparam(f"given_{name}") for name in keys))
+            changes: dict[str, Any] = {name: bindparam(f"given_{name}") for name in names}
+            named = [
+                {f"given_{name}": value for name, value in zip(given, row, strict=True)}
+                for row in rows
+            ]
+            self.connection.execute(update(table).where(same).values(changes), named)
+
     def delete(self, table: Table, keys: Sequence[Row]) -> None:
         """Delete the rows with these primary keys."""
         if not keys:
@@ -86,17 +104,14 @@ class Writes:
             self.connection.execute(delete(table).where(and_(*same)), named)
 
     def _run_with(
-        self,
-        sql: Callable[[Table, Source], str],
-        table: Table,
-        names: list[str],
-        rows: Sequence[Row],
+        self, sql: WithRows, table: Table, names: Sequence[str], rows: Sequence[Row]
     ) -> None:
-        if len(rows) <= FEW:
-            named = [dict(zip(names, row, strict=True)) for row in rows]
-            self.run(sql(table, from_json), _encode(named).decode())
+        if len(rows) > FEW:
+            made = sql(table, tuple(names), unnested)
+            self.run(made, *map(array_text, zip(*rows, strict=True)))
         else:
-            self.run(sql(table, unnested), *map(array_text, zip(*rows, strict=True)))
+            named = [dict(zip(names, row, strict=True)) for row in rows]
+            self.run(sql(table, tuple(names), from_json), _encode(named).decode())
 
     def run(self, sql: str, *values: Any) -> None:
         """Any statement, with `%s` for each value."""
@@ -159,23 +174,39 @@ def _type(column: Column[Any]) -> str:
 
 
 @lru_cache(maxsize=512)
-def _insert_sql(table: Table, source: Source) -> str:
-    columns = tuple(table.columns)
-    return f"INSERT INTO {table.name} ({_names(columns)}) {source(columns)}"  # nosec B608 # names only
+def _insert_sql(table: Table, names: tuple[str, ...], source: Source) -> str:
+    return f"INSERT INTO {table.name} ({', '.join(names)}) {_given(table, names, source)}"  # nosec B608 # names only
 
 
 @lru_cache(maxsize=512)
-def _upsert_sql(table: Table, source: Source) -> str:
+def _upsert_sql(table: Table, names: tuple[str, ...], source: Source) -> str:
     changes = ", ".join(f"{name} = excluded.{name}" for name in _other_names(table))
     action = f"UPDATE SET {changes}" if changes else "NOTHING"  # nosec B608 # names only
-    return f"{_insert_sql(table, source)} ON CONFLICT ({_names(table.primary_key)}) DO {action}"
+    keys = ", ".join(table.primary_key.columns.keys())
+    return f"{_insert_sql(table, names, source)} ON CONFLICT ({keys}) DO {action}"
 
 
 @lru_cache(maxsize=512)
-def _delete_sql(table: Table, source: Source) -> str:
-    keys = tuple(table.primary_key)
-    same = " AND ".join(f"{table.name}.{key.name} = gone.{key.name}" for key in keys)
-    return f"DELETE FROM {table.name} USING ({source(keys)}) AS gone WHERE {same}"  # nosec B608 # names only
+def _update_sql(table: Table, names: tuple[str, ...], source: Source) -> str:
+    keys = table.primary_key.columns
+    changes = ", ".join(f"{name} = given.{name}" for name in names if name not in keys)
+    given = _given(table, names, source)
+    return f"UPDATE {table.name} SET {changes} FROM ({given}) AS given WHERE {_same_key(table)}"  # nosec B608
+
+
+@lru_cache(maxsize=512)
+def _delete_sql(table: Table, names: tuple[str, ...], source: Source) -> str:
+    given = _given(table, names, source)
+    return f"DELETE FROM {table.name} USING ({given}) AS given WHERE {_same_key(table)}"  # nosec B608
+
+
+def _given(table: Table, names: tuple[str, ...], source: Source) -> str:
+    return source(tuple(table.c[name] for name in names))
+
+
+def _same_key(table: Table) -> str:
+    keys = table.primary_key.columns.keys()
+    return " AND ".join(f"{table.name}.{key} = given.{key}" for key in keys)
 
 
 def _upsert(table: Table) -> Any:

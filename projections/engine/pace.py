@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-RUSH = 1_000
+RUSH = 750
 """So many events a second are a rush."""
 REST = 0.1
 """Seconds between steps in a rush. Many events change the same rows, which are then written once,

@@ -7,7 +7,8 @@ changes is read once, not every time.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field, make_dataclass
 from functools import lru_cache
-from operator import attrgetter, itemgetter
+from itertools import compress, count
+from operator import attrgetter, itemgetter, ne
 from typing import Any
 
 from sqlalchemy import Column, Connection, Table, select, tuple_
@@ -38,8 +39,19 @@ class _Shape:
         self.key_names = tuple(column.name for column in table.primary_key)
         self.key_of = _reader(attrgetter, self.key_names)
         self._key_named = _reader(itemgetter, self.key_names)
-        names = table.columns.keys()
-        self.key_in = _reader(itemgetter, [names.index(name) for name in self.key_names])
+        self._names = table.columns.keys()
+        self._changing: dict[frozenset[int], tuple[list[str], Callable[[Key], Key]]] = {}
+        self.key_in = _reader(itemgetter, [self._names.index(name) for name in self.key_names])
+
+    def changing(self, columns: frozenset[int]) -> tuple[list[str], Callable[[Key], Key]]:
+        """The names of the columns at these places, and what reads the key with them of a row."""
+        known = self._changing.get(columns)
+        if known is None:
+            places = sorted(columns)
+            names = [self._names[place] for place in places]
+            known = names, itemgetter(*map(self._names.index, self.key_names), *places)
+            self._changing[columns] = known
+        return known
 
     def key(self, values: dict[str, Any]) -> Key:
         if len(values) != len(self.key_names):
@@ -114,6 +126,7 @@ class _TableRows:
         new: list[Key] = []
         changed: list[Key] = []
         gone: list[Key] = []
+        columns: set[int] = set()
         for slot in self.touched:
             slot.touched = False
             values = None if slot.row is None else self.shape.values_of(slot.row)
@@ -121,12 +134,17 @@ class _TableRows:
                 continue
             if values is None:
                 gone.append(self.shape.key_in(slot.stored))
+            elif slot.stored is None:
+                new.append(values)
             else:
-                (new if slot.stored is None else changed).append(values)
+                changed.append(values)
+                columns.update(compress(count(), map(ne, values, slot.stored)))
             slot.stored = values
         writes.delete(self.physical, gone)
         writes.insert(self.physical, new)
-        writes.upsert(self.physical, changed)
+        if changed:
+            names, of = self.shape.changing(frozenset(columns))
+            writes.update(self.physical, names, list(map(of, changed)))
         self._forget_old()
         self.unforeseen = False
 
