@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field, make_dataclass
 from functools import lru_cache
 from itertools import compress, count
-from operator import attrgetter, itemgetter, ne
+from operator import attrgetter, is_not, itemgetter
 from typing import Any
 
 from sqlalchemy import Column, Connection, Table, select, tuple_
@@ -138,7 +138,7 @@ class _TableRows:
                 new.append(values)
             else:
                 changed.append(values)
-                columns.update(compress(count(), map(ne, values, slot.stored)))
+                columns.update(compress(count(), map(is_not, values, slot.stored)))
             slot.stored = values
         writes.delete(self.physical, gone)
         writes.insert(self.physical, new)
