@@ -18,8 +18,9 @@ from application.store.database import for_queries
 from application.store.tables import tracking
 from domain.errors import NotFound
 from projections.engine.parking import VERSION_TAKEN
+from projections.engine.positions import Standing
 from projections.engine.read_model import ReadModel
-from web.current import asked, turnstile
+from web.current import asked, noted, turnstile
 from web.encoding import json_response
 from web.permissions import permit_query
 from web.problems import BadRequest, NotCaughtUp, ReplicaUnavailable
@@ -112,11 +113,12 @@ def _seen(connection: Connection, names: list[str], aggregate_id: UUID | None) -
     if not names:
         return _Seen(log.read_head(connection))
     if aggregate_id is None:
-        least, known = connection.execute(_least(tuple(names))).one()
-        return _Seen(int(least) if known == len(names) else 0)
+        rows = connection.execute(_standings(tuple(names))).all()
+        noted().standings = tuple(Standing(*row) for row in rows)
+        return _Seen(min(row.position for row in rows) if len(rows) == len(names) else 0)
     (name,) = names
     one = {"read_model": name, "stream_id": aggregate_id}
-    position, _, version = connection.execute(_least_and_version(name), one).one()
+    position, version = connection.execute(_position_and_version(name), one).one()
     return _Seen(position or 0, version or 0)
 
 
@@ -159,15 +161,17 @@ def _await(engine: Engine, names: list[str], look: Callable[[], T | None], wante
 
 
 @lru_cache(maxsize=64)
-def _least(names: tuple[str, ...]) -> Any:
-    """The position of the one that is furthest behind, and how many of them there are."""
+def _standings(names: tuple[str, ...]) -> Any:
     among = or_(*(tracking.c.name == name for name in names))
-    return select(func.min(tracking.c.position), func.count()).where(among)
+    query = select(tracking.c.position, tracking.c.moved_at).where(among)
+    return query.order_by(tracking.c.name)
 
 
 @lru_cache(maxsize=64)
-def _least_and_version(name: str) -> Any:
-    return _least((name,)).add_columns(VERSION_TAKEN)
+def _position_and_version(name: str) -> Any:
+    """Also where nothing has been tracked yet."""
+    position = select(func.min(tracking.c.position)).where(tracking.c.name == name)
+    return position.add_columns(VERSION_TAKEN)
 
 
 def _patiently(ask: Callable[[], T]) -> T:

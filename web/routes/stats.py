@@ -10,6 +10,7 @@ from projections.catalogue import CATALOGUE
 from projections.gate_lists import GATE_LISTS
 from projections.gate_statistics import GATE_STATISTICS
 from web.blueprint import Blueprint
+from web.kept import kept_while_still
 from web.problems import BadRequest
 from web.reading import reads
 from web.schemas.stats import (
@@ -41,7 +42,8 @@ def get_stats(connection: Connection, query: dict[str, Any]) -> Any:
     """Count scans and transfers of one event, or of all"""
     if "event_id" in query:
         return _known(connection, query["event_id"])
-    return gate_statistics.totals(connection, query.get("organizer_id"))
+    whose = query.get("organizer_id")
+    return kept_while_still(("stats", whose), lambda: gate_statistics.totals(connection, whose))
 
 
 @blueprint.get("/daily")
