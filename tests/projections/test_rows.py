@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, select
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, select, update
 
 from application.store.database import open_engine, writing
 from application.store.writes import MANY, writes_to
@@ -56,6 +56,25 @@ def test_a_stored_row_is_changed_and_no_other(connection: Connection) -> None:
     rows.get(counts, day=1, gate="north").scans += 1
     write(rows, connection)
     assert stored(connection) == [("north", 1, 6, None), ("north", 2, 7, None)]
+
+
+def test_only_the_columns_that_changed_are_written(connection: Connection) -> None:
+    rows = Rows(connection, Memory(TABLES))
+    rows.get(counts, gate="north", day=1).scans += 1
+    connection.execute(update(counts).values(note="by hand"))
+    write(rows, connection)
+    assert stored(connection) == [("north", 1, 6, "by hand")]
+
+
+def test_rows_that_changed_in_different_columns_are_written_together(
+    connection: Connection,
+) -> None:
+    connection.execute(insert(counts), [{"gate": "south", "day": 1, "scans": 7, "note": "wet"}])
+    rows = Rows(connection, Memory(TABLES))
+    rows.get(counts, gate="north", day=1).scans += 1
+    rows.get(counts, gate="south", day=1).note = "dry"
+    write(rows, connection)
+    assert stored(connection) == [("north", 1, 6, None), ("south", 1, 7, "dry")]
 
 
 def test_a_row_that_should_be_there_fails_loudly(connection: Connection) -> None:

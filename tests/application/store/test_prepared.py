@@ -11,6 +11,7 @@ from application.store import prepared
 from application.store.database import Holder, for_batches
 from application.store.prepared import execute
 from tests.application.store.conftest import OpenEngine
+from tests.workers.processes import eventually
 
 ADD = "INSERT INTO things (id) VALUES (%s)"
 COUNT = "SELECT count(*) FROM things WHERE id >= %s"
@@ -114,3 +115,28 @@ def test_what_is_raised_while_holding_undoes_it(engine: Engine) -> None:
         leave_off(engine)
     with engine.connect() as connection:
         assert execute(connection, [COUNT], [0]) == [(0,)]
+
+
+def backend(holder: Holder) -> int:
+    with holder.transaction() as connection:
+        return int(execute(connection, ["SELECT pg_backend_pid()"], [])[0][0])
+
+
+def test_a_connection_is_kept_until_something_goes_wrong(engine: Engine) -> None:
+    holder = Holder(engine)
+    kept = backend(holder)
+    assert backend(holder) == kept
+    assert for_batches(engine).pool.checkedout() == 1  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError), holder.transaction():
+        raise RuntimeError
+    assert backend(holder) != kept
+
+
+def test_a_connection_that_is_kept_ends_with_its_engine(engine: Engine) -> None:
+    holder = Holder(engine)
+    kept = backend(holder)
+    engine.dispose()
+    alive = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+    with engine.connect() as connection:
+        assert eventually(lambda: execute(connection, [alive], [kept]) == [(0,)])
+    assert backend(holder) != kept

@@ -20,6 +20,7 @@ from domain.aggregate import Aggregate, Fact
 from domain.errors import Forbidden
 from domain.event import Event
 from domain.gate import Unmatched
+from domain.ids import uuid7
 from tests import appending
 from tests.application.store.conftest import OpenDesk
 from tests.application.store.desk import Desk, command, placing
@@ -175,6 +176,18 @@ def test_customers_are_in_no_snapshot(engine: Engine):
         keep_snapshots(connection, [customer, paid()])
         kept = connection.execute(select(snapshots.c.topic)).scalars().all()
     assert kept == ["Order"]
+
+
+@pytest.mark.usefixtures("every_5")
+def test_a_stream_that_ends_with_its_snapshot_is_loaded_from_it(desk: Desk, replayed: Replayed):
+    desk.place()
+    latest = desk.stored(FESTIVAL)
+    assert (versions(desk), latest.version) == ([5], 5)
+    replayed.events = 0
+    with desk.engine.connect() as connection:
+        loaded = load_streams(connection, [uuid7(), FESTIVAL, ANNA])
+    assert (set(loaded), loaded[FESTIVAL]) == ({FESTIVAL, ANNA}, latest)
+    assert replayed.events == 1
 
 
 @pytest.mark.usefixtures("every_5")
