@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -234,7 +235,7 @@ class Holder:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._idle: Connection | None = None
-        event.listen(engine, "engine_disposed", self._close_idle)
+        _close_with(engine, weakref.WeakMethod(self.close))
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -258,10 +259,24 @@ class Holder:
             raise
         self._idle = connection
 
-    def _close_idle(self, *_: Any) -> None:
+    def close(self) -> None:
+        """Close the connection that is kept; an engine that is disposed of asks for it."""
         connection, self._idle = self._idle, None
         if connection is not None:
+            connection.detach()
             connection.close()
+
+
+def _close_with(engine: Engine, close_of: "weakref.WeakMethod[Callable[[], None]]") -> None:
+    """Close what is there when the engine is disposed of, without keeping alive who keeps it: with
+    them, a connection goes back to the pool by itself."""
+
+    def close(_: Engine) -> None:
+        found = close_of()
+        if found is not None:
+            found()
+
+    event.listen(engine, "engine_disposed", close)
 
 
 def _require_ended(connection: Connection) -> None:

@@ -8,7 +8,7 @@ RUSH = 750
 REST = 0.1
 """Seconds between steps in a rush. Many events change the same rows, which are then written once,
 and what a step costs by itself is shared by more of them."""
-WINDOW = 0.1
+WINDOW = 0.3
 """Seconds over which events are counted: after one step it cannot be told."""
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from application.store import prepared
-from application.store.database import Holder, for_batches
+from application.store.database import POOL_SIZE, Holder, for_batches
 from application.store.prepared import execute
 from tests.application.store.conftest import OpenEngine
 from tests.workers.processes import eventually
@@ -132,7 +132,13 @@ def test_a_connection_is_kept_until_something_goes_wrong(engine: Engine) -> None
     assert backend(holder) != kept
 
 
+def test_a_connection_goes_back_with_whoever_kept_it(engine: Engine) -> None:
+    """Else those would soon wait in vain who come later."""
+    assert len({backend(Holder(engine)) for _ in range(3 * POOL_SIZE)}) == 1
+
+
 def test_a_connection_that_is_kept_ends_with_its_engine(engine: Engine) -> None:
+    backend(Holder(engine))
     holder = Holder(engine)
     kept = backend(holder)
     engine.dispose()
