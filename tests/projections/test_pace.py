@@ -43,7 +43,7 @@ def test_one_step_of_many_events_is_no_rush_yet(clock: Clock):
 def test_a_rush_is_over_soon(clock: Clock):
     pace = Pace(clock)
     assert rest_after(clock, pace, seconds=1.0, steps=20, events=2 * RUSH)
-    assert not rest_after(clock, pace, seconds=2 * WINDOW, steps=2, events=2)
+    assert not rest_after(clock, pace, seconds=3 * WINDOW, steps=3, events=3)
 
 
 def test_a_step_after_a_quiet_hour_is_followed_at_once(clock: Clock):
