@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-RUSH = 750
+RUSH = 900
 """So many events a second are a rush."""
 REST = 0.1
 """Seconds between steps in a rush. Many events change the same rows, which are then written once,
