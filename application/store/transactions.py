@@ -108,11 +108,11 @@ _ASKED = {
     _STREAMS: STREAMS.replace("SELECT", f"SELECT {_STREAMS},", 1),
     _MISSED: f"""
 SELECT {_MISSED}, {log.COLUMNS_SQL}, hash, NULL, NULL, NULL, NULL FROM events WHERE position >= %s
-""",
+""",  # nosec B608 # names only
     _KEPT: f"""
 SELECT {_KEPT}, NULL, id, NULL, scope, answer, key, expires_at, NULL, NULL, NULL, NULL,
        fingerprint, NULL
   FROM idempotency WHERE id = ANY(%s::uuid[])
-""",
-}  # nosec B608 # names only
+""",  # nosec B608 # names only
+}
 """What can be asked, by the number that its rows begin with, all as wide as those of `STREAMS`."""
