@@ -44,12 +44,13 @@ class _Shape:
         self.key_in = _reader(itemgetter, [self._names.index(name) for name in self.key_names])
 
     def changing(self, columns: frozenset[int]) -> tuple[list[str], Callable[[Key], Key]]:
-        """The names of the columns at these places, and what reads the key with them of a row."""
+        """The names of the columns at these places that are not of the key, and what reads the key
+        with them of a row."""
         known = self._changing.get(columns)
         if known is None:
-            places = sorted(columns)
-            names = [self._names[place] for place in places]
-            known = names, itemgetter(*map(self._names.index, self.key_names), *places)
+            names = [self._names[place] for place in sorted(columns)]
+            names = [name for name in names if name not in self.key_names]
+            known = names, itemgetter(*map(self._names.index, (*self.key_names, *names)))
             self._changing[columns] = known
         return known
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, select, update
 
 from application.store.database import open_engine, writing
-from application.store.writes import MANY, writes_to
+from application.store.writes import FEW, MANY, writes_to
 from projections.engine.rows import REMEMBERED, Memory, MissingRow, Rehearsal, Rows
 from tests.statements import statements
 
@@ -99,6 +99,18 @@ def test_a_removed_row_is_gone_and_may_come_back(connection: Connection) -> None
     rows.of(counts, gate="north", day=1).scans = 1
     write(rows, connection)
     assert stored(connection) == [("north", 1, 1, None)]
+
+
+def test_a_row_that_comes_back_under_an_equal_key_is_the_same(connection: Connection) -> None:
+    days = range(1, FEW + 2)
+    connection.execute(insert(counts), [{"gate": "north", "day": day} for day in days[1:]])
+    for some in (days[:1], days):
+        rows = Rows(connection, Memory(TABLES))
+        for day in some:
+            rows.remove(counts, gate="north", day=day)
+            rows.of(counts, gate="".join(["no", "rth"]), day=day).scans = 7 + len(some)
+        write(rows, connection)
+    assert stored(connection) == [("north", day, 7 + len(days), None) for day in days]
 
 
 def test_a_removed_row_is_deleted(connection: Connection) -> None:
