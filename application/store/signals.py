@@ -2,15 +2,16 @@
 
 Every process has one `Signals`. Writers ring a bell; waiters always poll as well, since a
 notification can be lost. On PostgreSQL bells ring across processes through LISTEN/NOTIFY, for those
-processes where somebody waits for them: to hear each of a thousand commits a second costs.
+processes where somebody waits for them, or has just now: each commit wakes the backend of whoever
+listens, to whichever bell, and of a thousand commits a second that costs.
 """
 
 import select
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TypeVar
+from contextlib import closing
+from typing import Any, TypeVar
 
 import psycopg2
 import structlog
@@ -23,6 +24,8 @@ LOG = "turnstile_log"
 READ_MODELS = "turnstile_read_models"
 """The bells, named like their channels."""
 RECONNECT_SECONDS = 1.0
+LISTEN_SECONDS = 0.5
+"""How long one listens after somebody waited."""
 
 T = TypeVar("T")
 
@@ -35,6 +38,8 @@ class Bell:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._rings = 0
+        self._waited_at = 0.0
+        self._wanted = threading.Event()
         self.waiting = 0
         """How many threads wait for it at the moment."""
 
@@ -51,10 +56,24 @@ class Bell:
         """Return when it has rung since `heard`, or after `timeout` seconds."""
         with self._condition:
             self.waiting += 1
+            self._wanted.set()
             try:
                 self._condition.wait_for(lambda: self._rings != heard, timeout)
             finally:
                 self.waiting -= 1
+                self._waited_at = time.monotonic()
+
+    def is_wanted(self) -> bool:
+        """Whether somebody waits, or has just now."""
+        with self._condition:
+            if self.waiting or time.monotonic() - self._waited_at < LISTEN_SECONDS:
+                return True
+            self._wanted.clear()
+            return False
+
+    def await_wanted(self, timeout: float) -> bool:
+        """Return when somebody waits, or after `timeout` seconds; whether somebody does."""
+        return self._wanted.wait(timeout)
 
 
 class Signals:
@@ -123,18 +142,24 @@ class Signals:
 
     def _listen_once(self, bell: str) -> None:
         arguments = self._engine.dialect.create_connect_args(self._engine.url)[1]
-        connection = psycopg2.connect(**arguments)
-        try:
+        with closing(psycopg2.connect(**arguments)) as connection:
             connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(f"LISTEN {bell}")
-            self.ring(bell)
             while not self._closed.is_set():
-                if select.select([connection], [], [], 1.0)[0]:
-                    connection.poll()
-                    if connection.notifies:
-                        connection.notifies.clear()
-                        self.ring(bell)
-        finally:
-            with suppress(psycopg2.Error):
-                connection.close()
+                with connection.cursor() as cursor:
+                    cursor.execute(f"LISTEN {bell}")
+                    self._ring_as_told(connection, bell)
+                    cursor.execute(f"UNLISTEN {bell}")
+                while not (self.bells[bell].await_wanted(1.0) or self._closed.is_set()):
+                    pass
+
+    def _ring_as_told(self, connection: Any, name: str) -> None:
+        """Ring, for what one did not hear before, and then at each notification, for as long as
+        somebody waits."""
+        bell = self.bells[name]
+        bell.ring()
+        while bell.is_wanted() and not self._closed.is_set():
+            if select.select([connection], [], [], LISTEN_SECONDS)[0]:
+                connection.poll()
+                if connection.notifies:
+                    connection.notifies.clear()
+                    bell.ring()

@@ -81,9 +81,10 @@ class Projector:
                 started = time.monotonic()
                 taken = self.step(self._held) if self._renew() else 0
                 let_others_write(self._turnstile.engine, started)
+                rest = pace.rest(taken)
                 if taken < BATCH:
-                    stop.wait(pace.rest(taken))
-                if not taken or self._caught_up:
+                    stop.wait(rest)
+                if not taken or (self._caught_up and not rest):
                     self._turnstile.signals.wait(LOG, heard, POLL_SECONDS)
             except Exception as error:
                 logger.warning("projector.retrying", error=f"{type(error).__name__}: {error}")

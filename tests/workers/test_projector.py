@@ -4,8 +4,9 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from application.store.signals import Signals
 from domain.aggregate import Fact
 from domain.customer import Customer
 from projections.engine import leases, projector
+from projections.engine.pace import Pace
 from projections.engine.parking import waiting_streams
 from projections.engine.positions import positions
 from projections.engine.projector import Projector
@@ -250,6 +252,34 @@ def test_a_notification_wakes_a_projector_in_another_process(
                 position = change(writer, customer)
                 assert wait_for(writer, tally.model.name, position, PATIENCE)
         assert tally.taken() == {customer: [1, 2, 3, 4]}
+
+
+def test_in_a_rush_a_projector_listens_only_when_nothing_came(
+    turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pace, "rest", lambda pace, taken: 0.001)
+    told: list[int | str] = []
+    tally = Tally(turnstile, "tally")
+    with projecting(turnstile, tally.model) as running:
+        step, wait = running.step, turnstile.signals.wait
+
+        def note_step(models: Sequence[ReadModel]) -> int:
+            told.append(step(models))
+            return int(told[-1])
+
+        def note_wait(*arguments: Any) -> None:
+            told.append("waits")
+            wait(*arguments)
+
+        monkeypatch.setattr(running, "step", note_step)
+        monkeypatch.setattr(turnstile.signals, "wait", note_wait)
+        (customer,) = register(turnstile)
+        for _ in range(3):
+            assert wait_for(turnstile, tally.model.name, change(turnstile, customer), PATIENCE)
+        eventually(lambda: told[-1] == "waits")
+    before_waiting = [before for before, now in pairwise(told) if now == "waits"]
+    assert sum(item for item in told if isinstance(item, int)) == 4
+    assert set(before_waiting) == {0}
 
 
 def ask(turnstile: Turnstile, question: str) -> Any:
