@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from application import tracing
 from application.access.identity import Unauthorized
 from application.store.group_commit import StoreUnavailable
+from application.store.mapper import Undecodable
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Stale
 from projections.paging import BadCursor
 from web.current import asked
@@ -55,6 +56,8 @@ UNAVAILABLE_RULES = {
     "not-caught-up": "The read models are behind",
     "replica-unavailable": "The read replica does not answer",
 }
+
+UNREADABLE = ("unreadable-event", "An event of the log cannot be read by this program")
 
 logger = structlog.get_logger(__name__)
 
@@ -122,6 +125,7 @@ def register_problems(app: Flask) -> None:
     for unavailable in (StoreUnavailable, OperationalError, PoolTimeout, RedisError, BrokerError):
         app.register_error_handler(unavailable, _unavailable)
     app.register_error_handler(StatementError, _unbindable)
+    app.register_error_handler(Undecodable, _unreadable)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -142,6 +146,7 @@ def known_rules() -> dict[str, tuple[int | None, str]]:
     """Every rule that can end a problem's `type`, with its status and title."""
     named = {rule: (status, title) for status, (rule, title) in HTTP_RULES.items()}
     named |= {rule: (503, title) for rule, title in UNAVAILABLE_RULES.items()}
+    named[UNREADABLE[0]] = (500, UNREADABLE[1])
     return named | {cls.rule(): (_status_of_class(cls), cls.title) for cls in DomainError.kinds()}
 
 
@@ -213,7 +218,18 @@ def _unbindable(error: StatementError) -> Response:
     return _unexpected(error)
 
 
+def _unreadable(error: Undecodable) -> Response:
+    """What is in the event, or is wrong with it, may not be for the caller."""
+    _log_failure(error)
+    return problem(500, *UNREADABLE, f"{error.event} is damaged, or of a later version.")
+
+
 def _unexpected(error: Exception) -> Response:
+    _log_failure(error)
+    return problem(500, *HTTP_RULES[500], "It was logged under the request id.")
+
+
+def _log_failure(error: Exception) -> None:
     logger.error(
         "web.failed",
         request_id=_request_id(),
@@ -221,7 +237,6 @@ def _unexpected(error: Exception) -> Response:
         path=asked().path,
         exc_info=error,
     )
-    return problem(500, *HTTP_RULES[500], "It was logged under the request id.")
 
 
 def _flat(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

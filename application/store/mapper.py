@@ -20,7 +20,14 @@ from domain.aggregate import Aggregate, Fact
 
 
 class Undecodable(Exception):
-    """A recorded event that this program cannot read: damaged, or of a later version."""
+    """A recorded event that this program cannot read: damaged, or of a later version.
+
+    `event` tells which, without what is in it.
+    """
+
+    def __init__(self, entry: Entry, reason: Exception) -> None:
+        self.event = f"{entry.topic} at position {entry.position}"
+        super().__init__(f"{self.event} cannot be read: {reason}")
 
 
 _UNREADABLE = (TopicError, ValueError, LookupError, TypeError, AttributeError)
@@ -97,8 +104,7 @@ def to_fact(entry: Entry) -> Fact:
         codec = _codec(entry.topic)
         attributes = codec.attributes(entry.payload)
     except _UNREADABLE as error:
-        where = f"{entry.topic} at position {entry.position}"
-        raise Undecodable(f"{where} cannot be read: {error}") from error
+        raise Undecodable(entry, error) from error
     attributes["originator_id"] = entry.stream_id
     attributes["originator_version"] = entry.version
     attributes["timestamp"] = entry.occurred_at

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from application.store.group_commit import StoreUnavailable
 from application.store.tables import api_keys
+from tests.later_version import from_a_later_version
 from tests.web.conftest import BoxOffice
 from web import routes
 from web.problems import known_rules
@@ -92,6 +93,20 @@ def test_what_nobody_expected_tells_nothing_and_is_logged(
     assert not any(word in response.text for word in SECRET_WORDS)
     # Where logs go depends on whether a command has set them up in this process before.
     assert response.headers["X-Request-ID"] in capsys.readouterr().out + caplog.text
+
+
+def test_an_event_that_cannot_be_read_is_named_to_who_asks_for_it(office: BoxOffice):
+    customer = office.customer()["id"]
+    path = f"/api/v1/customers/{customer}"
+    office.send("PATCH", path, json={"phone": "1"})
+    later, _ = from_a_later_version(office.turnstile.engine, UUID(customer))
+    for answer in (
+        office.send("GET", f"{path}/as-of", query_string={"version": 3}),
+        office.send("PATCH", path, json={"phone": "2"}),
+    ):
+        assert (answer.status_code, answer.json["type"]) == (500, "/problems/unreadable-event")
+        assert answer.json["detail"].startswith(f"Customer.Changed at position {later} is")
+    assert office.send("GET", f"{path}/as-of", query_string={"version": 2}).status_code == 200
 
 
 def _failing(office, monkeypatch, error):
