@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from application.orders import (
     refund_order,
 )
 from domain.customer import Profile
+from domain.errors import Invalid
 from domain.event import Details, Terms
 from domain.ids import derived_id
 from domain.limits import EARLIEST_YEAR, LATEST_YEAR, LONG, MOST_PER_ORDER
@@ -49,6 +50,11 @@ class Names:
 
     source: str
 
+    def __post_init__(self) -> None:
+        """Raises `Invalid` for a source that names nothing."""
+        if not self.source.strip() or not self.source.isprintable() or ":/" in self.source:
+            raise Invalid("A source has a name of printable characters, without ':/' in it.")
+
     def id(self, kind: str, *reference: str) -> UUID:
         return derived_id("import", self.source, kind, *reference)
 
@@ -59,11 +65,14 @@ class Line(msgspec.Struct, tag_field="command", forbid_unknown_fields=True, kw_o
     at: Time
 
     def __post_init__(self) -> None:
-        """Raises `ValueError`, which the decoder reports, for a time near the calendar's ends."""
+        """Times in UTC; raises `ValueError`, which the decoder reports, for one near the calendar's
+        ends."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, datetime) and not EARLIEST_YEAR <= value.year <= LATEST_YEAR:
-                raise ValueError(f"`{name}` is not between {EARLIEST_YEAR} and {LATEST_YEAR}")
+            if isinstance(value, datetime):
+                if not EARLIEST_YEAR <= value.year <= LATEST_YEAR:
+                    raise ValueError(f"`{name}` is not between {EARLIEST_YEAR} and {LATEST_YEAR}")
+                setattr(self, name, value.astimezone(UTC))
 
     def call(self, names: Names, hold: timedelta) -> Call:
         """The use case, and its arguments."""

@@ -23,6 +23,7 @@ from domain.event import Quantities
 from domain.limits import SHORT, require_length
 
 REFUNDABLE = ("paid", "partly_refunded")
+WAS_PAID = (*REFUNDABLE, "refunded")
 Amounts = dict[UUID, int]
 
 
@@ -147,7 +148,7 @@ class Order(Aggregate):
         event; any other is money to give back.
         """
         require_length("payment method", method, SHORT, InvalidOrder)
-        if self.status in REFUNDABLE and self._was_paid_by(method, reference, amount):
+        if self.status in WAS_PAID and self._was_paid_by(method, reference, amount):
             return None
         refusal = self._why_not_payable(amount, now, why_not)
         if refusal is not None:

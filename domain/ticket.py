@@ -5,8 +5,8 @@ Refused scans and transfers are recorded as well: they are evidence.
 
 import hmac
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,6 +16,9 @@ from domain.aggregate import Aggregate, FirstFact
 from domain.errors import TicketVoid
 
 FORCEABLE = ("already_redeemed", "blocked", "invalid_time")
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""How far the clock of a scanner may be from ours."""
+_AFTER_ALL = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,37 @@ class Scan:
     additional_metadata: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Secret:
+    """A ticket's secret, and for how long it is its present one."""
+
+    text: str
+    since: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """How long a ticket is blocked."""
+
+    since: datetime
+    until: datetime | None = None
+
+    def holds(self, at: datetime) -> bool:
+        return self.since <= at and (self.until is None or at < self.until)
+
+
 class Ticket(Aggregate):
     TOPIC: ClassVar[str] = "Ticket"
-    class_version = 2
+    class_version = 3
     event_id: UUID
     ticket_type_id: UUID
     order_id: UUID
     holder_id: UUID
-    secret: str
-    old_secrets: list[str]
+    secrets: list[Secret]
     reentry: bool
     voided_at: datetime | None
-    blocked: bool
+    blocks: list[Block]
     inside: bool
     admissions: int
 
@@ -114,11 +136,10 @@ class Ticket(Aggregate):
         self.ticket_type_id = ticket_type_id
         self.order_id = order_id
         self.holder_id = holder_id
-        self.secret = secret
-        self.old_secrets = []
+        self.secrets = [Secret(secret, self.created_on)]
         self.reentry = reentry
         self.voided_at = None
-        self.blocked = False
+        self.blocks = []
         self.inside = False
         self.admissions = 0
 
@@ -186,8 +207,8 @@ class Ticket(Aggregate):
         timestamp: datetime,
     ) -> None:
         self.holder_id = to_customer_id
-        self.old_secrets.append(self.secret)
-        self.secret = secret
+        self.secrets[-1] = replace(self.secrets[-1], until=timestamp)
+        self.secrets.append(Secret(secret, timestamp))
 
     @records(TransferRefused)
     def _transfer_refused(
@@ -242,7 +263,7 @@ class Ticket(Aggregate):
 
     @records(Blocked)
     def _blocked(self, event_id: UUID, reason: str, timestamp: datetime) -> None:
-        self.blocked = True
+        self.blocks.append(Block(timestamp))
 
     def unblock(self, now: datetime) -> None:
         if self.blocked:
@@ -250,7 +271,7 @@ class Ticket(Aggregate):
 
     @records(Unblocked)
     def _unblocked(self, event_id: UUID, timestamp: datetime) -> None:
-        self.blocked = False
+        self.blocks[-1] = replace(self.blocks[-1], until=timestamp)
 
     def void(self, reason: str, now: datetime) -> None:
         if self.status != "voided":
@@ -265,9 +286,23 @@ class Ticket(Aggregate):
         """Either "issued" or "voided"; a ticket may be blocked besides."""
         return "issued" if self.voided_at is None else "voided"
 
+    @property
+    def blocked(self) -> bool:
+        return bool(self.blocks) and self.blocks[-1].until is None
+
+    @property
+    def secret(self) -> str:
+        """The present one."""
+        return self.secrets[-1].text
+
+    @property
+    def old_secrets(self) -> list[str]:
+        """Those of earlier holders."""
+        return [secret.text for secret in self.secrets[:-1]]
+
     def knows(self, secret: str) -> bool:
         """Whether `secret` is or ever was a secret of this ticket."""
-        return any(_same(secret, mine) for mine in (self.secret, *self.old_secrets))
+        return any(_same(secret, mine.text) for mine in self.secrets)
 
     def _why_not_transferable(self, to_customer_id: UUID) -> str | None:
         if self.status == "voided":
@@ -289,11 +324,29 @@ class Ticket(Aggregate):
         return next((reason for reason in objections if reason not in overridden), None)
 
     def _objections(self, scan: Scan, secret: str | None, at: datetime) -> Iterator[str]:
-        if secret is not None and not _same(secret, self.secret):
+        """What was true at the time counts; at a time before what is shown was there, nothing was,
+        and all counts that has happened since."""
+        shown = self._shown(secret)
+        was_there = at >= shown.since - CLOCKS_DIFFER
+        counted_at = at if was_there else _AFTER_ALL
+        if shown.until is not None and counted_at >= shown.until:
             yield "revoked"
         if scan.event_id != self.event_id:
             yield "product"
-        yield from self._no_way_out() if scan.type == "exit" else self._no_way_in(at)
+        if scan.type == "exit":
+            yield from self._no_way_out()
+        else:
+            yield from self._no_way_in(counted_at)
+            if not was_there:
+                yield "invalid_time"
+
+    def _shown(self, secret: str | None) -> Secret:
+        """Which of its secrets this is; what never was one is good at no time, and who is looked
+        up by id needs none."""
+        if secret is None:
+            return Secret("", self.created_on)
+        never = Secret(secret, self.created_on, until=self.created_on)
+        return next((mine for mine in self.secrets if _same(secret, mine.text)), never)
 
     def _no_way_out(self) -> Iterator[str]:
         """Whoever is inside may leave, whatever became of the ticket meanwhile."""
@@ -303,7 +356,7 @@ class Ticket(Aggregate):
     def _no_way_in(self, at: datetime) -> Iterator[str]:
         if self.voided_at is not None and at >= self.voided_at:
             yield "canceled"
-        if self.blocked:
+        if any(block.holds(at) for block in self.blocks):
             yield "blocked"
         if self.inside or (self.admissions and not self.reentry):
             yield "already_redeemed"

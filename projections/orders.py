@@ -1,7 +1,6 @@
 """Orders: the list that a box office works with, and each with its lines, payments and refunds."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -18,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    or_,
     select,
 )
 
@@ -31,7 +31,7 @@ from projections.engine.read_model import Handler, ReadModel
 from projections.engine.rows import Rows
 from projections.engine.tables import metadata
 from projections.paging import page
-from projections.words import found_by
+from projections.words import FEW, found_by
 
 orders = Table(
     "orders",
@@ -290,13 +290,19 @@ def order_of_ticket(connection: Connection, ticket_id: UUID) -> UUID | None:
 
 
 def _found_by(connection: Connection, q: str) -> ColumnElement[bool]:
-    """Ids and references first: they are whole, and nobody's name looks like one."""
-    with suppress(ValueError):
-        return orders.c.id == UUID(q)
+    """By id, reference or words, whichever it is: a reference may look like an id or a name.
+
+    The orders with the reference are named when they are few, or a database would read all.
+    """
     by_reference = select(order_payments.c.order_id).where(order_payments.c.reference == q)
-    if connection.execute(by_reference.limit(1)).first():
-        return orders.c.id.in_(by_reference)
-    return found_by(connection, orders.c.customer_id, names.words, q)
+    referred = connection.scalars(by_reference.limit(FEW + 1)).all()
+    try:
+        found = orders.c.id == UUID(q)
+    except ValueError:
+        found = found_by(connection, orders.c.customer_id, names.words, q)
+    if not referred:
+        return found
+    return or_(found, orders.c.id.in_(referred if len(referred) <= FEW else by_reference))
 
 
 def _shown(order: dict[str, Any]) -> dict[str, Any]:

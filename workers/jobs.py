@@ -27,6 +27,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from application import jobs, tracing
 from application.composition import Turnstile
+from application.import_lines import Names
 from application.importing import Importer, Refusal
 from application.store import answers
 from application.store.answers import StoredAnswer
@@ -263,7 +264,8 @@ class Jobs:
         return f"{done.taken} events taken, {done.waiting_events} wait still"
 
     def _import(self, job_id: UUID, subject: str) -> str:
-        source, path = subject.split(":", 1)
+        source, _, path = subject.partition(":/")
+        path = f"/{path}"
         importer = Importer(self._turnstile, source, _log_refusal)
         total = sum(1 for _ in _lines(path))
         for summary in importer.run(_lines(path)):
@@ -314,8 +316,11 @@ def request_rebuilds(
 
 
 def request_import(turnstile: Turnstile, source: str, path: Path) -> UUID:
-    """Ask for the import of a file that the workers can read; the job's id."""
-    return jobs_of(turnstile).request(IMPORT, f"{source}:{path.resolve()}")
+    """Ask for the import of a file that the workers can read; the job's id.
+
+    Raises `Invalid` for a source that names nothing.
+    """
+    return jobs_of(turnstile).request(IMPORT, f"{Names(source).source}:{path.resolve()}")
 
 
 def _requested(connection: Connection, key: Key | None) -> UUID | None:

@@ -44,10 +44,15 @@ def normal(email: str) -> str:
 
 
 class Prepared(NamedTuple):
-    """An account, and the hash of the password that it is to have."""
+    """An account, and the hash of the password that it is to have.
+
+    Of an account that exists, `held_against` is the hash that its owner's password was held
+    against: who changes it must find it unchanged.
+    """
 
     account: Account
     password_hash: str
+    held_against: str = ""
 
 
 def create(
@@ -84,7 +89,7 @@ def prepare(email: str, password: str, role: str, subject_id: UUID | None = None
 def add(connection: Connection, new: Prepared) -> Account:
     """Let there be the account; raises `EmailTaken`, and `Invalid` for an attendee who is no
     customer."""
-    account, hashed = new
+    account, hashed, _ = new
     if account.role == ATTENDEE:
         _require_customer(connection, account.subject_id)
     try:
@@ -120,14 +125,16 @@ def prepare_password(access: Access, account_id: UUID, current: str, new: str) -
     """
     row = _row_of(access, account_id, current)
     passwords.require_strong(new, row.email)
-    return Prepared(_account(row), passwords.hash_of(new))
+    return Prepared(_account(row), passwords.hash_of(new), row.password_hash)
 
 
 def set_password(connection: Connection, changed: Prepared) -> Account:
-    """Give the account that password, and end all its sessions."""
-    account, hashed = changed
-    mine = accounts.c.id == account.id
-    connection.execute(update(accounts).where(mine).values(password_hash=hashed))
+    """Give the account that password, and end all its sessions.
+
+    Raises `Unauthorized` if its password was changed meanwhile.
+    """
+    account = changed.account
+    _change(connection, changed, password_hash=changed.password_hash)
     connection.execute(delete(sessions).where(sessions.c.account_id == account.id))
     return account
 
@@ -139,7 +146,8 @@ def prepare_email(access: Access, account_id: UUID, password: str, email: str) -
     """
     row = _row_of(access, account_id, password)
     passwords.require_strong(password, email)
-    return Prepared(replace(_account(row), email=normal(email)), row.password_hash)
+    account = replace(_account(row), email=normal(email))
+    return Prepared(account, row.password_hash, row.password_hash)
 
 
 def set_email(connection: Connection, changed: Prepared) -> Account:
@@ -147,15 +155,11 @@ def set_email(connection: Connection, changed: Prepared) -> Account:
 
     Raises `EmailTaken`, and `Unauthorized` if its password was changed meanwhile.
     """
-    account, hashed = changed
-    still = (accounts.c.id == account.id, accounts.c.password_hash == hashed)
     try:
-        renamed = connection.execute(update(accounts).where(*still).values(email=account.email))
+        _change(connection, changed, email=changed.account.email)
     except IntegrityError:
         raise EmailTaken from None
-    if not renamed.rowcount:
-        raise Unauthorized("The account was changed meanwhile; log in again.")
-    return account
+    return changed.account
 
 
 def forget(connection: Connection, account_id: UUID) -> None:
@@ -174,6 +178,14 @@ def disable(connection: Connection, account_id: UUID) -> Account:
         .values(revoked_at=datetime.now(UTC))
     )
     return account
+
+
+def hold(connection: Connection, account_id: UUID) -> None:
+    """Let nobody disable or delete the account before the transaction ends; raises `Unauthorized`
+    if somebody has."""
+    still = select(accounts.c.id).where(accounts.c.id == account_id, accounts.c.disabled.is_(False))
+    if connection.execute(still.with_for_update(read=True)).first() is None:
+        raise Unauthorized("The account was changed meanwhile; log in again.")
 
 
 def enable(connection: Connection, account_id: UUID) -> Account:
@@ -202,6 +214,15 @@ def _require_customer(connection: Connection, customer_id: UUID | None) -> None:
     customer = None if customer_id is None else load_stream(connection, customer_id)
     if not isinstance(customer, Customer) or customer.erased:
         raise Invalid(f"There is no customer {customer_id}, or none any more.")
+
+
+def _change(connection: Connection, changed: Prepared, **values: str) -> None:
+    still = (
+        accounts.c.id == changed.account.id,
+        accounts.c.password_hash == changed.held_against,
+    )
+    if not connection.execute(update(accounts).where(*still).values(values)).rowcount:
+        raise Unauthorized("The account was changed meanwhile; log in again.")
 
 
 def _set_disabled(connection: Connection, account_id: UUID, disabled: bool) -> Account:

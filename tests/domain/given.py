@@ -137,10 +137,14 @@ def transferred() -> Ticket:
 
 
 def transfer(
-    ticket: Ticket, to: UUID = BORIS, secret: str = NEW_SECRET, why_not: str | None = None
+    ticket: Ticket,
+    to: UUID = BORIS,
+    secret: str = NEW_SECRET,
+    why_not: str | None = None,
+    now: datetime = NOW,
 ) -> str:
     """The reason of a refusal, or `ok`."""
-    return ticket.transfer(to, secret, "a present", why_not=why_not, now=NOW) or "ok"
+    return ticket.transfer(to, secret, "a present", why_not=why_not, now=now) or "ok"
 
 
 def registered() -> Customer:

@@ -5,10 +5,12 @@ of tickets in orders that wait for payment or are paid.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 HOLD = timedelta(minutes=30)
+CLOCKS_DIFFER = timedelta(minutes=5)
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 OVERRIDABLE = {"already_redeemed", "blocked", "invalid_time"}
 
 
@@ -63,11 +65,18 @@ class PlainTicket:
     kind: UUID
     holder: UUID
     reentry: bool
-    secrets: list[str]
+    secrets: dict[str, datetime]  # since when
     void_since: datetime | None = None
-    blocked: bool = False
+    blocks: list[tuple[datetime, datetime]] = field(default_factory=list)
     inside: bool = False
     admissions: int = 0
+
+    @property
+    def blocked(self) -> bool:
+        return self.blocked_at(FOR_EVER)
+
+    def blocked_at(self, at: datetime) -> bool:
+        return any(start <= at < end or at == end == FOR_EVER for start, end in self.blocks)
 
 
 @dataclass
@@ -197,8 +206,9 @@ class PlainBoxOffice:
     def pay(self, order_id: UUID, amount: int | None, reference: str) -> str:
         order = self.orders[order_id]
         is_paid = order.status in {"paid", "partly_refunded"}
+        was_paid = is_paid or order.status == "refunded"
         told_before = order.total == 0 or reference == order.reference
-        if is_paid and told_before and amount in {None, order.total}:
+        if was_paid and told_before and amount in {None, order.total}:
             return "nothing"
         order.attempts += 1
         if order.status != "placed":
@@ -213,7 +223,7 @@ class PlainBoxOffice:
         types = self.events[order.event].types
         for ticket, kind in order.tickets.items():
             self.tickets[ticket] = PlainTicket(
-                order.event, kind, order.customer, types[kind].reentry, []
+                order.event, kind, order.customer, types[kind].reentry, {}
             )
         return "ok"
 
@@ -279,17 +289,19 @@ class PlainBoxOffice:
             return "NotFound"
         if ticket.void_since is not None:
             return "TicketVoid"
-        outcome = "nothing" if ticket.blocked else "ok"
-        ticket.blocked = True
-        return outcome
+        if ticket.blocked:
+            return "nothing"
+        ticket.blocks.append((self.now, FOR_EVER))
+        return "ok"
 
     def unblock(self, ticket_id: UUID) -> str:
         ticket = self.tickets.get(ticket_id)
         if ticket is None:
             return "NotFound"
-        outcome = "ok" if ticket.blocked else "nothing"
-        ticket.blocked = False
-        return outcome
+        if not ticket.blocked:
+            return "nothing"
+        ticket.blocks[-1] = (ticket.blocks[-1][0], self.now)
+        return "ok"
 
     def scan(
         self,
@@ -323,17 +335,22 @@ class PlainBoxOffice:
         self, ticket: PlainTicket, event_id: UUID, secret: str | None, at: datetime, *, out: bool
     ) -> list[str]:
         event = self.events[event_id]
+        shown = list(ticket.secrets).index(secret) if secret is not None else 0
+        since, *later = list(ticket.secrets.values())[shown:]
+        was_there = at >= since - CLOCKS_DIFFER
+        real_at, at = at, at if was_there else FOR_EVER
         used_up = ticket.inside or (ticket.admissions > 0 and not ticket.reentry)
         was_void = ticket.void_since is not None and ticket.void_since <= at
-        was_over = event.over_since is not None and event.over_since <= at
-        was_open = event.status != "draft" and event.doors <= at < event.ends
+        was_over = event.over_since is not None and event.over_since <= real_at
+        was_open = event.status != "draft" and event.doors <= real_at < event.ends
         objections = (
-            ("revoked", secret not in {None, ticket.secrets[-1]}),
+            ("revoked", secret is not None and later != [] and later[0] <= at),
             ("product", ticket.event != event_id),
             ("canceled", was_void and not out),
-            ("blocked", ticket.blocked and not out),
+            ("blocked", ticket.blocked_at(at) and not out),
             ("invalid", out and not ticket.inside),
             ("already_redeemed", not out and used_up),
+            ("invalid_time", not out and not was_there),
             ("canceled", not out and was_over and event.status == "cancelled"),
             ("invalid_time", not out and (was_over or not was_open)),
         )

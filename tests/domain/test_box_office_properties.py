@@ -116,7 +116,7 @@ class BoxOffice(RuleBasedStateMachine):
         match fact:
             case Ticket.Issued() | Ticket.Transferred():
                 self.secrets.append(fact.secret)
-                self.plain.tickets[fact.originator_id].secrets.append(fact.secret)
+                self.plain.tickets[fact.originator_id].secrets[fact.secret] = fact.timestamp
             case Event.TicketsSold():
                 self.revenue[fact.originator_id] += fact.amount
             case Event.TicketsReturned():
@@ -348,9 +348,15 @@ class BoxOffice(RuleBasedStateMachine):
         secret = new_secret(self.a_ticket(which)) if garbage is None else garbage
         self.scan(FESTIVAL, secret, None, out, forced)
 
-    @rule(which=pick, event_id=an_event, out=st.sampled_from([False, False, True]), forced=rarely)
-    def look_up(self, which: int, event_id: UUID, out: bool, forced: bool) -> None:
-        self.scan(event_id, None, self.a_ticket(which), out, forced)
+    @rule(
+        which=pick,
+        event_id=an_event,
+        out=st.sampled_from([False, False, True]),
+        forced=rarely,
+        late=st.sampled_from([0, 0, 1, 10]),
+    )
+    def look_up(self, which: int, event_id: UUID, out: bool, forced: bool, late: int = 0) -> None:
+        self.scan(event_id, None, self.a_ticket(which), out, forced, timedelta(minutes=late))
 
     def scan(
         self,
@@ -436,7 +442,7 @@ class BoxOffice(RuleBasedStateMachine):
         assert ticket.voided_at == plain.void_since
         assert (ticket.holder_id, ticket.blocked) == (plain.holder, plain.blocked)
         assert (ticket.inside, ticket.admissions) == (plain.inside, plain.admissions)
-        assert [*ticket.old_secrets, ticket.secret] == plain.secrets
+        assert [*ticket.old_secrets, ticket.secret] == list(plain.secrets)
 
 
 def as_terms(plain: PlainType) -> Terms:

@@ -134,12 +134,13 @@ def test_paying_twice_is_no_event():
     assert (order.version, order.payment_attempts) == (before, 1)
 
 
-def test_paying_what_is_partly_refunded_is_no_event():
+@pytest.mark.parametrize(("tickets", "status"), [([FIRST], "partly_refunded"), ([], "refunded")])
+def test_paying_what_is_refunded_is_no_event(tickets: list[UUID], status: str):
     order = paid()
-    refund(order, FIRST)
+    refund(order, *tickets)
     before = order.version
     assert pay_again(order) is None
-    assert (order.version, order.status) == (before, "partly_refunded")
+    assert (order.version, order.status) == (before, status)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """The rules of a ticket: issued, transferred, admitted and let out, or voided."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from domain.errors import TicketVoid
 from domain.ids import new_secret
-from domain.ticket import Ticket
+from domain.ticket import CLOCKS_DIFFER, Ticket
 from tests.domain.given import (
     ANNA,
     BORIS,
@@ -43,6 +45,11 @@ def let_out(*, reentry: bool = True) -> Ticket:
     ticket = admitted(reentry=reentry)
     assert scan(ticket, type="exit") == "ok"
     return ticket
+
+
+def told_late(ticket: Ticket, at: datetime, secret: str | None = SECRET, **given: Any) -> str:
+    """As `scan`, but it happened at another time."""
+    return ticket.present(entry(**given), secret, why_not=None, now=at) or "ok"
 
 
 # Admitted
@@ -125,6 +132,50 @@ def test_a_void_ticket_had_admitted_until_then():
     ticket.void("refunded", NOW + MOMENT)
     assert ticket.present(entry(), ticket.secret, why_not=None, now=NOW) is None
     assert ticket.present(entry(), ticket.secret, why_not=None, now=NOW + MOMENT) == "canceled"
+
+
+def test_a_block_counts_for_as_long_as_it_lasts():
+    ticket = issued()
+    ticket.block("charge-back", NOW + 2 * MOMENT)
+    ticket.unblock(NOW + 4 * MOMENT)
+    ticket.block("charge-back", NOW + 6 * MOMENT)
+    told = [told_late(ticket, NOW + n * MOMENT) for n in (5, 6, 7, 2, 3)]
+    assert told == ["ok", "blocked", "blocked", "blocked", "blocked"]
+    assert scan(ticket, type="exit") == "ok"
+
+
+@pytest.mark.parametrize("moments", [1, 4])
+def test_a_ticket_admits_who_came_before_it_was_blocked_and_after(moments: int):
+    ticket = issued()
+    ticket.block("charge-back", NOW + 2 * MOMENT)
+    ticket.unblock(NOW + 4 * MOMENT)
+    ticket.block("charge-back", NOW + 5 * MOMENT)
+    assert told_late(ticket, NOW + moments * MOMENT) == "ok"
+
+
+def test_each_secret_counts_until_the_next():
+    ticket = issued()
+    transfer(ticket, to=BORIS, now=NOW + 2 * MOMENT)
+    assert told_late(ticket, NOW + 2 * MOMENT, SECRET) == "revoked"
+    assert told_late(ticket, NOW + MOMENT, SECRET) == "ok"
+
+
+@pytest.mark.parametrize("early", [CLOCKS_DIFFER, CLOCKS_DIFFER + MOMENT])
+def test_nothing_admits_before_it_was_there_but_by_a_clock_that_is_slow(early: timedelta):
+    reason = "ok" if early == CLOCKS_DIFFER else "invalid_time"
+    assert told_late(issued(), NOW - early) == reason
+    assert told_late(issued(), NOW - early, None) == reason
+    ticket, later = issued(), NOW + timedelta(hours=1)
+    transfer(ticket, to=BORIS, now=later)
+    assert told_late(ticket, later - early, NEW_SECRET) == reason
+
+
+def test_a_time_before_a_ticket_was_there_does_not_hide_what_has_become_of_it():
+    never = NOW - timedelta(days=20_000)
+    assert told_late(voided(), never, forced=True) == "canceled"
+    assert told_late(transferred(), never, SECRET, forced=True) == "revoked"
+    assert told_late(blocked(), never) == "blocked"
+    assert told_late(admitted(), never, type="exit") == "ok"
 
 
 def test_a_void_ticket_is_void_before_anything_else():

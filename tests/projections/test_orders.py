@@ -225,6 +225,21 @@ def test_a_search_finds_orders_by_customer_reference_and_id(given):
     assert [found(given, q=q) for q in searches] == [[ORDER]] * len(searches)
 
 
+def test_a_reference_may_look_like_an_id_or_a_name(given):
+    looks_like_an_id = str(UNKNOWN)
+    given(paid(family(), looks_like_an_id), paid(other(), "Lind", NOW + HOUR))
+    assert found(given, q=looks_like_an_id) == [ORDER]
+    assert found(given, q="Lind") == [OTHER_ORDER, ORDER]
+    assert found(given, q="Lind", customer_id=ANNA) == [ORDER]
+
+
+def test_a_reference_of_many_orders_finds_them_all(given, monkeypatch):
+    monkeypatch.setattr("projections.orders.FEW", 1)
+    given(paid(family(), "bank"), paid(other(), "bank", NOW + HOUR))
+    assert found(given, q="bank") == [OTHER_ORDER, ORDER]
+    assert found(given, q="bank", customer_id=ANNA) == [ORDER]
+
+
 def test_a_search_takes_no_wildcards(given):
     given(paid(family(), "ch_1"), paid(other(), "ch_2", NOW + HOUR))
     searches = ("%", "_", "ch__", "ch_%", "nna", str(UNKNOWN))

@@ -502,6 +502,22 @@ def _key(office: BoxOffice, **changes: Any) -> str:
         return api_keys.create(connection, created_by="tests", **made)[1]
 
 
+def test_no_key_outlives_an_account_that_is_disabled_while_it_is_made(
+    anybody: BoxOffice, office: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    admin, body = _admin(office), registration()
+    account = {"email": body["email"], "password": PASSWORD, "role": "organizer"}
+    made = admin.post("/api/v1/accounts", account, 201)
+    olga = BoxOffice(office.turnstile, bearer(log_in(anybody, body)["access_token"]))
+
+    def disabled_meanwhile(*_: Any) -> None:
+        with office.turnstile.access.changing() as connection:
+            accounts.disable(connection, UUID(made["id"]))
+
+    monkeypatch.setattr("web.routes.api_keys._require_usable", disabled_meanwhile)
+    olga.post("/api/v1/api-keys", {"name": "Mine", "role": "service", "scopes": []}, 401)
+
+
 def _admin(office: BoxOffice) -> BoxOffice:
     address = f"admin-{uuid4()}@example.org"
     accounts.create(office.turnstile.access, address, PASSWORD, "admin")
@@ -600,6 +616,20 @@ def test_a_log_in_does_not_outlive_a_password_that_is_changed_meanwhile(office: 
         accounts.set_password(connection, changed)
     with pytest.raises(Unauthorized), access.changing() as connection:
         sessions.begin(connection, account, held_against)
+
+
+def test_of_two_who_change_a_password_at_once_the_second_is_refused(office: BoxOffice):
+    access, address = office.turnstile.access, f"{uuid4()}@example.org"
+    made = accounts.create(access, address, PASSWORD, "auditor")
+    owner, thief = (
+        accounts.prepare_password(access, made.id, PASSWORD, new)
+        for new in ("another horse battery", "a thief's horse battery")
+    )
+    with access.changing() as connection:
+        accounts.set_password(connection, owner)
+    with pytest.raises(Unauthorized), access.changing() as connection:
+        accounts.set_password(connection, thief)
+    accounts.log_in(access, address, "another horse battery")
 
 
 def test_an_export_tells_nothing_of_others(anybody: BoxOffice, office: BoxOffice):

@@ -4,8 +4,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -114,6 +115,27 @@ def test_the_ticket_types_that_sell_best_come_first(office: BoxOffice):
     assert office.get(f"/api/v1/ticket-types/top?start_date={today}&limit=1")["items"] == best
     past = office.get("/api/v1/ticket-types/top?end_date=2001-01-01T00:00:00Z&limit=200")["items"]
     assert {item["units_sold"] for item in past} == {0}
+
+
+def test_of_a_time_the_day_in_utc_counts(office: BoxOffice):
+    event = office.event()
+    office.sold(event, office.customer())
+    today, path = datetime.now(UTC).date(), f"/api/v1/events/{event['id']}/sales"
+
+    def found(day: date, time: str) -> list[Json]:
+        at = quote(f"{day.isoformat()}T{time}")
+        return list(office.get(f"{path}?start={at}&end={at}")["tickets"])
+
+    assert found(today, "12:00:00Z")
+    assert found(today - timedelta(days=1), "23:59:59-23:00") == found(today, "12:00:00Z")
+    assert not found(today, "23:59:59-23:00")
+
+
+@pytest.mark.parametrize("letter", ["\x01", "\U0001f3ad"], ids=["control", "emoji"])
+def test_the_next_page_comes_after_the_longest_name(office: BoxOffice, letter: str):
+    body = {"name": 200 * letter, "email": "long@example.org"}
+    made = {office.post("/api/v1/customers", body, 201)["id"] for _ in range(2)}
+    assert {item["id"] for item in pages(office, "/api/v1/customers", 1)} >= made
 
 
 def test_sales_are_grouped_as_asked(office: BoxOffice):

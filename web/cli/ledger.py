@@ -11,6 +11,7 @@ from application import keys, proofs
 from application.checkpoints import Checkpoint, Verified, listing, take_checkpoint, verify
 from application.history import KINDS, recorded
 from application.store import log
+from application.store.log import Entry
 from web.cli import printing
 from web.cli.console import (
     aggregate_id_of,
@@ -184,13 +185,23 @@ def check_proof(file: Any, trusted: tuple[str, ...], as_json: bool) -> None:
     """
     with explained():
         proof = proofs.read_proof(file.read())
-        history = [recorded(entry) for entry in proofs.check(proof, trusted)]
+        history = [_shown(entry) for entry in proofs.check(proof, trusted)]
     shown = {"kind": proof.kind, "id": proof.id, "checkpoint": proof.checkpoint}
     show(
         {**shown, "history": history},
         as_json,
         lambda found: _print_proven(proof, history, trusted),
     )
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    """Where a scan's own metadata has a secret with a quotation mark in it, what is left when
+    secrets are replaced by their hashes is no JSON."""
+    try:
+        return recorded(entry)
+    except msgspec.DecodeError:
+        as_hashed = msgspec.json.encode({"as_hashed": entry.payload}).decode()
+        return recorded(entry._replace(payload=as_hashed))
 
 
 def _print_proven(

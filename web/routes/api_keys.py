@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from application.access import api_keys
-from application.access.identity import ORGANIZER
+from application.access import accounts, api_keys
+from application.access.identity import OF_PEOPLE, ORGANIZER
 from application.store.tables import api_keys as keys_table
 from domain.errors import Forbidden, Invalid, NotFound
 from projections.paging import Item, page
@@ -42,9 +42,13 @@ def create_key(body: dict[str, Any]) -> Change:
     _require_events(body["event_ids"], organizer_id)
     _require_usable(body["scopes"], organizer_id)
 
+    maker = caller().identity
+
     def change(connection: Connection) -> Outcome:
+        if maker.id is not None and maker.role in OF_PEOPLE:
+            accounts.hold(connection, maker.id)  # whoever disables it revokes what it has made
         key, secret = api_keys.create(
-            connection, created_by=caller().actor, subject_id=organizer_id, **body
+            connection, created_by=maker.actor, subject_id=organizer_id, **body
         )
         return Outcome({**asdict(key), "secret": secret}, 201)
 

@@ -1,6 +1,6 @@
 """Attempts at a gate."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from application.presenting import show_check_in
 from application.store.work import Key
 from domain.errors import InvalidTime
 from domain.ids import derived_id, ticket_id_in
-from domain.ticket import Scan
+from domain.ticket import CLOCKS_DIFFER, Scan
 from projections.orders import order_of_ticket
 from web.blueprint import Blueprint
 from web.commands import record
@@ -22,7 +22,6 @@ from web.schemas.tickets import NewCheckIn, RecordedCheckIn
 
 blueprint = Blueprint("check-ins", "/api/v1/checkins", "Attempts at a gate")
 
-CLOCKS_DIFFER = timedelta(minutes=5)
 EXAMPLE = {
     "secret": "AZfzoAAAcACAAAAAAAAAAZ4tJm1k0v5yQe8Yw3xkq2o",  # nosec B105 # no ticket's
     "event_id": "0197f3a0-0000-7000-8000-000000000001",

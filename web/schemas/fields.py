@@ -97,14 +97,14 @@ class Day(fields.Date):
             day = msgspec.convert(value, date)
         except msgspec.ValidationError:
             try:
-                day = msgspec.convert(value, _Aware).date()
+                day = msgspec.convert(value, _Aware)
             except msgspec.ValidationError:
                 message = "Not a day, like 2026-07-31."
                 raise ValidationError(message) from None
         if not EARLIEST_YEAR <= day.year <= LATEST_YEAR:
             message = f"Not between the years {EARLIEST_YEAR} and {LATEST_YEAR}."
             raise ValidationError(message)
-        return day
+        return day.astimezone(UTC).date() if isinstance(day, datetime) else day
 
 
 class Flag(fields.Boolean):
@@ -166,9 +166,9 @@ def limit(default: int = 20, most: int = 200) -> fields.Integer:
 
 
 def after() -> Text:
-    """The cursor of a list."""
+    """The cursor of a list; a name of 200 characters makes one of up to 1,700."""
     return Text(
-        1000,
+        2000,
         load_default=None,
         metadata={"description": "The `next` of the page before this one."},
     )

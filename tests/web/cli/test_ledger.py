@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,12 @@ import pytest
 
 from application import keys
 from application.composition import compose
+from application.gate import check_in
+from application.import_lines import Names
+from application.presenting import show_check_in
 from application.settings import Settings
+from application.store.work import Command, Context
+from domain.ticket import Scan
 from tests.application.store.tampering import alter, cut_off, tampering
 from tests.web.cli.commands import RECORD, TICKET, Run, head, shell
 
@@ -122,6 +128,23 @@ def test_a_proof_that_was_altered_is_refused(run: Run) -> None:
     other = keys.new_key()
     Path("proof.json").write_text(run("prove", *TICKET).stdout)
     assert "not trusted" in run("check-proof", "proof.json", "--public-key", other.public).stderr
+
+
+def test_a_proof_shows_what_is_no_json_since_its_secret_is_hashed(
+    run: Run, migrated_url: str
+) -> None:
+    names = Names("shop")
+    scan = Scan(names.id("event", "gig"), additional_metadata={"secret": 'a"b'})
+    shown = {"event_id": scan.event_id, "ticket_id": names.id("ticket", "t1")}
+    with closing(compose(Settings(database_url=migrated_url))) as turnstile:
+        attempt = Command(check_in, {"scan": scan, **shown}, Context(), show_check_in)
+        turnstile.executor.execute(attempt)
+    run("checkpoint")
+    Path("proof.json").write_text(run("prove", *TICKET).stdout)
+    checked = run("check-proof", "proof.json", "--json")
+    assert checked.exit_code == 0, checked.output
+    history = json.loads(checked.stdout)["history"]
+    assert ["as_hashed" in item["data"] for item in history] == [False] * 3 + [True]
 
 
 def test_prove_tells_of_what_it_leaves_out(run: Run) -> None:

@@ -30,8 +30,8 @@ def test_workers_import_what_they_are_handed(
     record = str(tmp_path / "record.jsonl")
     with (tmp_path / "record.jsonl").open("a") as lines:
         lines.write('{"command": "dance"}\n')
-    first = run("import", record, "--source", "other", "--on-workers")
-    again = run("import", record, "--source", "other", "--on-workers")
+    first = run("import", record, "--source", "other:eu", "--on-workers")
+    again = run("import", record, "--source", "other:eu", "--on-workers")
     worker.stop()
     turnstile.close()
     assert first.output.endswith(f"{len(RECORD)} applied, 0 already, 1 refused\n")
@@ -39,6 +39,12 @@ def test_workers_import_what_they_are_handed(
     assert [(fields["line"], fields["rule"]) for fields in refused] == 2 * [
         (len(RECORD) + 1, "unreadable")
     ]
+
+
+@pytest.mark.parametrize("source", ["", " ", "shop\n", "http://shop"])
+def test_a_source_has_a_name(run: Run, tmp_path: Path, source: str) -> None:
+    result = run("import", str(tmp_path / "record.jsonl"), "--source", source)
+    assert (result.exit_code, result.output[:18]) == (1, "Error: A source ha")
 
 
 def test_workers_need_redis(run: Run, tmp_path: Path) -> None:
