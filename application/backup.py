@@ -27,10 +27,12 @@ from application.store import log
 from application.store.chain import Chain, LogAltered, Row, scan
 from application.store.database import snapshot, writing
 from application.store.log import Entry, Head
+from application.store.sealing import forget
 from application.store.signals import LOG
-from application.store.tables import customer_keys, events
+from application.store.tables import events
 from application.store.writes import writes_to
 from domain.customer import Customer
+from domain.ids import uuid7
 
 FORMAT = "turnstile log 1"
 STANDARD = "-"
@@ -119,16 +121,21 @@ def import_log(
 def opened(path: str, mode: str) -> Iterator[IO[bytes]]:
     """The file at `path` for reading ("rb") or writing ("wb"), gzipped if its name ends in .gz.
 
-    What is written has another name until it is complete.
+    What is written has a name of its own until it is complete.
     """
     if path == STANDARD:
         yield sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
         return
-    used = path if mode == "rb" else f"{path}.part"
+    used = path if mode == "rb" else f"{path}.{uuid7().hex[-8:]}.part"
     zipped = partial(gzip.open, compresslevel=ZIP_LEVEL)
     opener: Any = zipped if path.endswith(".gz") else open
-    with opener(used, mode) as file:
-        yield file
+    try:
+        with opener(used, mode) as file:
+            yield file
+    except BaseException:
+        if used != path:
+            Path(used).unlink(missing_ok=True)
+        raise
     if used != path:
         _make_durable(used)
         Path(used).replace(path)
@@ -212,7 +219,7 @@ class _Import:
                 if log.lock_head(connection) != self._head:
                     raise CannotImport(number, "somebody else is recording in this log.")
                 writes.insert(events, rows)
-                writes.delete(customer_keys, [(entry.stream_id,) for entry in _erasures(rows)])
+                forget(writes, _erased(rows))
                 log.move_head(writes, head)
                 self._turnstile.signals.announce(writes, LOG)
         except IntegrityError:
@@ -223,9 +230,10 @@ class _Import:
         self._head = head
 
 
-def _erasures(rows: list[Row]) -> Iterator[Entry]:
-    """Those of customers, whose keys may have been imported before."""
-    return (entry for row in rows if (entry := Entry(*row)).topic == Customer.Erased.TOPIC)
+def _erased(rows: list[Row]) -> list[UUID]:
+    """The customers, whose keys and accounts may have been there before."""
+    entries = (Entry(*row) for row in rows)
+    return [entry.stream_id for entry in entries if entry.topic == Customer.Erased.TOPIC]
 
 
 def _legible(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

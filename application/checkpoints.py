@@ -101,11 +101,13 @@ def take_checkpoint(
 
 
 def is_due(connection: Connection, public_key: str, every: timedelta, now: datetime) -> bool:
-    """Whether the log has changed since a key's last checkpoint, and that is `every` old."""
+    """Whether the log has changed since a key's last checkpoint, and that is `every` old, or of a
+    time that is still to come: the clock was wrong then."""
     last = latest(connection, public_key)
     if last is None:
         return log.read_head(connection) > 0
-    return now - last.taken_at >= every and log.read_head(connection) != last.position
+    is_recent = timedelta(0) <= now - last.taken_at < every
+    return not is_recent and log.read_head(connection) != last.position
 
 
 def verify(
@@ -121,13 +123,18 @@ def verify(
     It has to agree with all checkpoints of the database, and with those `known` from elsewhere;
     these have to be signed by one of the `trusted` public keys or, when none is given, by the
     keys that they name. Raises `LogAltered` with the first position that does not fit, and
-    `NoCheckpoint` when there is none at `since`.
+    `NoCheckpoint` when there is none at `since`, or not the tree that belongs to it.
     """
     with snapshot(engine) as connection:
         head = log.current_head(connection)
         checkpoints = sorted({*listing(connection), *known}, key=lambda one: one.position)
         for checkpoint in checkpoints:
             require_sound(checkpoint, trusted)
+        if since is not None and not StoredTree(connection, since).is_stored:
+            raise NoCheckpoint(
+                "The tree of its checkpoints is not stored here, as in a log that was restored:"
+                " verify it from its start."
+            )
         walk = _Walk(connection, _checkpoint_at(since, checkpoints), head, progress)
         met = [checkpoint for checkpoint in checkpoints if checkpoint.position >= walk.position]
         walk.run(meeting=met)

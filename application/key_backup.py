@@ -5,7 +5,7 @@ A log that was restored without them shows everybody as erased.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -72,9 +72,9 @@ def import_keys(engine: Engine, lines: Iterable[bytes]) -> ImportedKeys:
         log.lock_head(connection)  # nobody is erased meanwhile
         vault = vault_of(connection)
         while batch := [_unpacked(vault, *line) for line in islice(numbered, BATCH)]:
-            gone = _erased(connection, [customer_id for customer_id, _ in batch])
-            kept = [key for key in batch if key[0] not in gone]
-            new = _add(connection, kept)
+            gone = _erased(connection, [key.customer_id for key in batch])
+            kept = [key for key in batch if key.customer_id not in gone]
+            new = _add(connection, vault, kept)
             added, present, erased = added + new, present + len(kept) - new, erased + len(gone)
     return ImportedKeys(added, present, erased)
 
@@ -103,14 +103,22 @@ def _require_format(lines: Iterator[tuple[int, bytes]]) -> None:
         raise CannotImportKeys(number, f"the file is not of the form {FORMAT!r}.")
 
 
-def _unpacked(vault: Vault, number: int, text: bytes) -> tuple[UUID, bytes]:
+class _Key(NamedTuple):
+    """A key of the file: the number of its line, whose it is, wrapped, and as it is."""
+
+    line: int
+    customer_id: UUID
+    wrapped: bytes
+    unwrapped: bytes
+
+
+def _unpacked(vault: Vault, number: int, text: bytes) -> _Key:
     line = _decoded(KeyLine, number, text)
     try:
         wrapped = bytes.fromhex(line.wrapped_key)
-        vault.unwrap(line.customer_id, wrapped)
+        return _Key(number, line.customer_id, wrapped, vault.unwrap(line.customer_id, wrapped))
     except (ValueError, WrongMasterKey) as error:
         raise CannotImportKeys(number, str(error)) from None
-    return line.customer_id, wrapped
 
 
 def _decoded(kind: type[Any], number: int, text: bytes) -> Any:
@@ -127,15 +135,21 @@ def _erased(connection: Connection, customer_ids: Sequence[UUID]) -> set[UUID]:
     return set(connection.execute(query).scalars())
 
 
-def _add(connection: Connection, keys: Sequence[tuple[UUID, bytes]]) -> int:
-    """How many of them were not there."""
-    rows = [{"customer_id": customer_id, "wrapped_key": wrapped} for customer_id, wrapped in keys]
-    present = select(customer_keys.c.customer_id).where(
-        customer_keys.c.customer_id.in_([customer_id for customer_id, _ in keys])
+def _add(connection: Connection, vault: Vault, keys: Sequence[_Key]) -> int:
+    """How many of them were not there. Two keys of one customer would each open what the other
+    does not."""
+    query = select(customer_keys).where(
+        customer_keys.c.customer_id.in_([key.customer_id for key in keys])
     )
-    before = len(connection.execute(present).all())
+    present = {row.customer_id: bytes(row.wrapped_key) for row in connection.execute(query)}
+    for key in keys:
+        mine = present.get(key.customer_id)
+        if mine is not None and vault.unwrap(key.customer_id, mine) != key.unwrapped:
+            reason = f"customer {key.customer_id} has another key here."
+            raise CannotImportKeys(key.line, reason)
+    rows = [{"customer_id": key.customer_id, "wrapped_key": key.wrapped} for key in keys]
     insert_missing(connection, customer_keys, rows)
-    return len({customer_id for customer_id, _ in keys}) - before
+    return len({key.customer_id for key in keys}) - len(present)
 
 
 def _opens(vault: Vault, customer_id: UUID, wrapped: bytes) -> bool:

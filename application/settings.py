@@ -109,10 +109,10 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Raises `ValueError` for what is malformed, and for a number that is too small."""
+        """Raises `ValueError` for what is malformed, and for a number out of its limits."""
         given: dict[str, Any] = {
-            name: _whole_number(name.upper(), environment)
-            for name in _NUMBERS
+            name: _whole_number(name.upper(), environment, *limits)
+            for name, limits in _NUMBERS.items()
             if environment.get(name.upper())
         } | {
             # An empty one is given, too: no limit.
@@ -142,18 +142,18 @@ _LIMITS = (
     "rate_limit_log_in",
     "rate_limit_wrong_keys",
 )
-_NUMBERS = (
-    "hold_minutes",
-    "port",
-    "web_processes",
-    "web_threads",
-    "checkpoint_minutes",
-    "retention_days",
-    "answer_seconds",
-    "trusted_proxies",
-    "hsts_seconds",
-)
-_LEAST = {"HOLD_MINUTES": 1}
+_NUMBERS = {
+    "hold_minutes": (1, 5_256_000),
+    "port": (1, 65_535),
+    "web_processes": (1, 1_000),
+    "web_threads": (1, 10_000),
+    "checkpoint_minutes": (0, 525_600),
+    "retention_days": (1, 36_500),
+    "answer_seconds": (1, 86_400),
+    "trusted_proxies": (0, 100),
+    "hsts_seconds": (0, 3_153_600_000),
+}
+"""The least and the most of each."""
 
 _origin = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?").fullmatch
 
@@ -168,14 +168,15 @@ def _origins(name: str, environment: Mapping[str, str]) -> tuple[str, ...]:
     return origins
 
 
-def _whole_number(name: str, environment: Mapping[str, str]) -> int:
+def _whole_number(name: str, environment: Mapping[str, str], least: int, most: int) -> int:
     try:
         number = int(environment[name])
     except ValueError:
         raise ValueError(f"{name} is a whole number, not {environment[name]!r}.") from None
-    least = _LEAST.get(name, number)
     if number < least:
         raise ValueError(f"{name} is at least {least}, not {number}.")
+    if number > most:
+        raise ValueError(f"{name} is at most {most}, not {number}.")
     return number
 
 

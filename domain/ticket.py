@@ -324,21 +324,16 @@ class Ticket(Aggregate):
         return next((reason for reason in objections if reason not in overridden), None)
 
     def _objections(self, scan: Scan, secret: str | None, at: datetime) -> Iterator[str]:
-        """What was true at the time counts; at a time before what is shown was there, nothing was,
-        and all counts that has happened since."""
+        """What was true at the time counts. A time before what is shown was there tells nothing,
+        or a clock that has lost it would admit all who ever had a ticket: the present counts."""
         shown = self._shown(secret)
-        was_there = at >= shown.since - CLOCKS_DIFFER
-        counted_at = at if was_there else _AFTER_ALL
-        if shown.until is not None and counted_at >= shown.until:
+        if at < shown.since - CLOCKS_DIFFER:
+            at = _AFTER_ALL
+        if shown.until is not None and at >= shown.until:
             yield "revoked"
         if scan.event_id != self.event_id:
             yield "product"
-        if scan.type == "exit":
-            yield from self._no_way_out()
-        else:
-            yield from self._no_way_in(counted_at)
-            if not was_there:
-                yield "invalid_time"
+        yield from self._no_way_out() if scan.type == "exit" else self._no_way_in(at)
 
     def _shown(self, secret: str | None) -> Secret:
         """Which of its secrets this is; what never was one is good at no time, and who is looked

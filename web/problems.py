@@ -17,6 +17,7 @@ from application import tracing
 from application.access.identity import Unauthorized
 from application.store.group_commit import StoreUnavailable
 from application.store.mapper import Undecodable
+from application.store.sealing import SealBroken
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Stale
 from projections.paging import BadCursor
 from web.current import asked
@@ -126,6 +127,7 @@ def register_problems(app: Flask) -> None:
         app.register_error_handler(unavailable, _unavailable)
     app.register_error_handler(StatementError, _unbindable)
     app.register_error_handler(Undecodable, _unreadable)
+    app.register_error_handler(SealBroken, _unreadable)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -218,9 +220,11 @@ def _unbindable(error: StatementError) -> Response:
     return _unexpected(error)
 
 
-def _unreadable(error: Undecodable) -> Response:
+def _unreadable(error: Undecodable | SealBroken) -> Response:
     """What is in the event, or is wrong with it, may not be for the caller."""
     _log_failure(error)
+    if isinstance(error, SealBroken):
+        return problem(500, *UNREADABLE, str(error))
     return problem(500, *UNREADABLE, f"{error.event} is damaged, or of a later version.")
 
 

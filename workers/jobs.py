@@ -32,6 +32,7 @@ from application.importing import Importer, Refusal
 from application.store import answers
 from application.store.answers import StoredAnswer
 from application.store.database import writing
+from application.store.group_commit import StoreUnavailable
 from application.store.sealing import Keys
 from application.store.work import Key
 from application.store.writes import writes_to
@@ -59,7 +60,7 @@ TIME_LIMIT_MS = 6 * 60 * 60 * 1000
 DEAD_AFTER_MS = leases.SECONDS * 1000
 """A worker that has been silent so long is dead; its jobs go to others. Workers ask for jobs
 every second, and one that was only slow does no harm: a job can be done twice."""
-DONE_AGAIN = (RebuildRuns, OperationalError)
+DONE_AGAIN = (RebuildRuns, OperationalError, StoreUnavailable)
 """What passes: the job is done again when nobody else rebuilds, or the database is back."""
 LOOK_AFTER_SECONDS = 10.0
 ALWAYS = 1_000_000

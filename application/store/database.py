@@ -23,7 +23,7 @@ from psycopg2.extensions import (
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.engine.url import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from application import tracing
 from application.store.vault import Vault
@@ -47,6 +47,15 @@ _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_d
 """`secure_delete`: what is deleted is overwritten, so that who was erased is not in the file."""
 POSTGRES_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=60s"
 """A process that is frozen in the middle of an append must not stop every other for ever."""
+IN_TIME = {
+    "connect_timeout": "5",
+    "tcp_user_timeout": "15000",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+}
+"""A server that has vanished sends no refusal: it is given up after half a minute, not after 16
+minutes. What the URL says about it counts more."""
 REPLICA_OPTIONS = f"{POSTGRES_OPTIONS} -c default_transaction_read_only=on"
 REPLICA_CONNECT_SECONDS = 2
 REPLICA_SILENT_MS = 5_000
@@ -66,7 +75,10 @@ _unsafe = re.compile(r"[^A-Za-z0-9._:@+=-]").sub
 
 def normal_url(url: str) -> URL:
     """The URL with its driver named; a plain `postgresql://` or `postgres://` is accepted."""
-    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    try:
+        parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    except ArgumentError:
+        raise ValueError("A database is named by a URL, like postgresql://host/name.") from None
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg2")
     if parsed.get_backend_name() not in ("postgresql", "sqlite"):
@@ -80,7 +92,8 @@ def open_engine(url: str, vault: Vault | None = None) -> Engine:
     parsed = normal_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, vault)
-    return _postgres(parsed, vault, options=POSTGRES_OPTIONS)
+    within = parsed.set(query={**IN_TIME, **parsed.query})
+    return _postgres(within, vault, options=POSTGRES_OPTIONS)
 
 
 def open_replica(url: str, vault: Vault | None = None) -> Engine:

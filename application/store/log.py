@@ -168,20 +168,24 @@ def read(
     limit: int | None = None,
     until: int | None = None,
     topics: Sequence[str] = (),
+    leave_broken: bool = False,
 ) -> list[Entry]:
-    """Entries with `after < position <= until`, in order, at most `limit`."""
+    """Entries with `after < position <= until`, in order, at most `limit`.
+
+    What is sealed in them and does not open raises `SealBroken`, or is left sealed.
+    """
     query = ENTRIES.where(events.c.position > after).order_by(events.c.position).limit(limit)
     if until is not None:
         query = query.where(events.c.position <= until)
     if topics:
         query = query.where(events.c.topic.in_(topics))
-    return _entries(connection, query)
+    return _entries(connection, query, leave_broken)
 
 
 def read_at(connection: Connection, positions: Sequence[int]) -> list[Entry]:
-    """The entries at these positions, in order."""
+    """The entries at these positions, in order; what is sealed and does not open is left so."""
     query = ENTRIES.where(events.c.position.in_(positions)).order_by(events.c.position)
-    return _entries(connection, query)
+    return _entries(connection, query, leave_broken=True)
 
 
 def read_stream(
@@ -241,9 +245,10 @@ def read_where(connection: Connection, *conditions: ColumnElement[bool]) -> Iter
         yield from open_entries(connection, [Entry(*row) for row in some])
 
 
-def _entries(connection: Connection, query: Any) -> list[Entry]:
+def _entries(connection: Connection, query: Any, leave_broken: bool = False) -> list[Entry]:
     """What the query finds, with the personal data in it opened."""
-    return open_entries(connection, [Entry(*row) for row in _rows(connection, query)])
+    found = [Entry(*row) for row in _rows(connection, query)]
+    return open_entries(connection, found, leave_broken=leave_broken)
 
 
 def _rows(connection: Connection, query: Any) -> Sequence[Any]:

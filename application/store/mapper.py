@@ -16,6 +16,7 @@ from eventsourcing.domain import CanInitAggregate
 from eventsourcing.utils import TopicError, resolve_topic
 
 from application.store.log import Entry, NewEntry
+from application.store.sealing import is_sealed
 from domain.aggregate import Aggregate, Fact
 
 
@@ -33,6 +34,7 @@ class Undecodable(Exception):
 _UNREADABLE = (TopicError, ValueError, LookupError, TypeError, AttributeError)
 """What is raised for a topic that is not known, and by decoders and upcasters for content of
 another shape than theirs."""
+_STILL_SEALED = ValueError("what is sealed in it was altered, or by another key")
 _ENVELOPE = {"originator_id", "originator_version", "timestamp", "originator_topic"}
 _encode = msgspec.json.Encoder().encode
 
@@ -104,7 +106,7 @@ def to_fact(entry: Entry) -> Fact:
         codec = _codec(entry.topic)
         attributes = codec.attributes(entry.payload)
     except _UNREADABLE as error:
-        raise Undecodable(entry, error) from error
+        raise Undecodable(entry, _STILL_SEALED if is_sealed(entry.payload) else error) from error
     attributes["originator_id"] = entry.stream_id
     attributes["originator_version"] = entry.version
     attributes["timestamp"] = entry.occurred_at

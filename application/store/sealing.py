@@ -73,6 +73,21 @@ class Keys:
             self.load([customer_id])
         return self._ciphers[customer_id]
 
+    def require(self, customer_ids: Collection[UUID]) -> None:
+        """Raise `SealBroken` where a key is missing that has sealed something: with another one, no
+        key would open all of it. Who was recorded before there were keys has none yet."""
+        missing = [customer_id for customer_id in customer_ids if self.cipher(customer_id) is None]
+        if not missing:
+            return
+        sealed = select(events.c.stream_id).where(
+            events.c.stream_id.in_(missing), events.c.payload.contains(_SEALED, autoescape=True)
+        )
+        lost = self._connection.execute(sealed.limit(1)).scalar()
+        if lost is not None:
+            raise SealBroken(
+                f"The key of customer {lost} is missing: 'turnstile import-keys' brings it back."
+            )
+
     def make(self, customer_id: UUID) -> None:
         """Give the customer a new key."""
         key = new_key()
@@ -86,11 +101,8 @@ class Keys:
         self._ciphers[customer_id] = None
 
     def write(self, writes: Writes) -> None:
-        """Store the keys that were made, and delete those that were destroyed; whoever is erased
-        has no account any more either. The key goes first: who adds an account holds it."""
-        writes.delete(customer_keys, [(customer_id,) for customer_id in self._destroyed])
-        for customer_id in self._destroyed:
-            writes.run(f"DELETE FROM {accounts.name} WHERE subject_id = %s", customer_id)  # nosec B608
+        """Store the keys that were made, and forget who was erased."""
+        forget(writes, self._destroyed)
         writes.upsert(customer_keys, list(self._made.items()))
 
     def seal(self, customer_id: UUID, content: Content, place: bytes) -> Content:
@@ -127,6 +139,14 @@ class Keys:
         return before + personal.decode() + after
 
 
+def forget(writes: Writes, customer_ids: Collection[UUID]) -> None:
+    """Delete the keys of who was erased, and their accounts. The key goes first: who adds an
+    account holds it."""
+    writes.delete(customer_keys, [(customer_id,) for customer_id in customer_ids])
+    for customer_id in customer_ids:
+        writes.run(f"DELETE FROM {accounts.name} WHERE subject_id = %s", customer_id)  # nosec B608
+
+
 def require_master_key(connection: Connection) -> None:
     """Raise `WrongMasterKey` unless the oldest and the newest key there open with ours."""
     for age in (customer_keys.c.customer_id, customer_keys.c.customer_id.desc()):
@@ -136,24 +156,34 @@ def require_master_key(connection: Connection) -> None:
 
 def seal_entries(keys: Keys, writes: Writes, new: Sequence["NewEntry"]) -> Sequence["NewEntry"]:
     """The entries as the log keeps them; makes the keys that are needed and destroys those of
-    customers who are erased, with the same transaction."""
+    customers who are erased, with the same transaction. Raises `SealBroken` for the change of who
+    has no key here, and had one."""
     if _CONCERNED.isdisjoint(map(_topic_of, new)):
         return new
-    keys.load(entry.stream_id for entry in new if entry.topic == Customer.Changed.TOPIC)
+    changed = [entry.stream_id for entry in new if entry.topic == Customer.Changed.TOPIC]
+    keys.load(changed)
+    keys.require(changed)
     sealed = [_sealed(keys, entry) for entry in new]
     keys.write(writes)
     return sealed
 
 
-def open_entries(connection: Connection, entries: list["Entry"]) -> list["Entry"]:
-    """The entries with the names in them, "erased" where the customer's key is gone."""
+def open_entries(
+    connection: Connection, entries: list["Entry"], *, leave_broken: bool = False
+) -> list["Entry"]:
+    """The entries with the names in them, "erased" where the customer's key is gone.
+
+    Raises `SealBroken`, unless what does not open is to be left sealed, so that it holds up
+    nobody else; as a fact it cannot be read then.
+    """
     if TOPICS.isdisjoint(map(_topic_of, entries)):
         return entries
     personal = [entry for entry in entries if entry.topic in TOPICS]
     keys = Keys(connection)
     keys.load(entry.stream_id for entry in personal if is_sealed(entry.payload))
     gone = _erased(connection, {e.stream_id for e in personal if not is_sealed(e.payload)})
-    return [_opened(keys, gone, entry) for entry in entries]
+    opened = _opened_or_left if leave_broken else _opened
+    return [opened(keys, gone, entry) for entry in entries]
 
 
 def open_streams(
@@ -203,6 +233,13 @@ def _opened(keys: Keys, gone: Collection[UUID], entry: "Entry") -> "Entry":
     content = msgspec.json.decode(entry.payload)
     content["profile"] |= _ERASED
     return entry._replace(payload=_encode(content).decode())
+
+
+def _opened_or_left(keys: Keys, gone: Collection[UUID], entry: "Entry") -> "Entry":
+    try:
+        return _opened(keys, gone, entry)
+    except SealBroken:
+        return entry
 
 
 def _erased(connection: Connection, customer_ids: Collection[UUID]) -> set[UUID]:

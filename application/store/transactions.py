@@ -57,7 +57,7 @@ def look_up(
         return Found(
             load_streams(connection, stream_ids),
             answers.find(connection, keys),
-            [] if since is None else log.read(connection, after=since),
+            [] if since is None else log.read(connection, after=since, leave_broken=True),
             None if since is None else log.hash_at(connection, since),
         )
     asked: list[int] = []
@@ -79,7 +79,7 @@ def look_up(
     return Found(
         made_of(connection, found[_STREAMS]),
         answers.unexpired(connection, map(_stored, found[_KEPT])),
-        open_entries(connection, missed),
+        open_entries(connection, missed, leave_broken=True),
         None if known is None else bytes(known),
     )
 

@@ -28,6 +28,12 @@ class StoredTree:
         self._size = size
         self._tile = lru_cache(TILES_KEPT)(self._read_tile)
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether any of it is here: a log that was restored comes without."""
+        some = select(tree_nodes.c.place).limit(1)
+        return self._size < WIDTH or self._connection.execute(some).first() is not None
+
     def frontier(self, start: int = 0, end: int | None = None) -> Frontier:
         """The subtree of the leaves from `start` up to but not including `end`."""
         end = self._size if end is None else end

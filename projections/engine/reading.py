@@ -65,4 +65,7 @@ class Reading:
 
 def _facts(connection: Connection, wanted: Wanted) -> list[Fact]:
     topics, start, end = wanted
-    return facts_of(log.read(connection, after=start, until=end, limit=end - start, topics=topics))
+    found = log.read(
+        connection, after=start, until=end, limit=end - start, topics=topics, leave_broken=True
+    )
+    return facts_of(found)

@@ -228,6 +228,7 @@ class Shadow:
         if is_postgres(connection):
             connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
         for table, new in self.tables.items():
+            _grant_the_same(connection, table, new)
             connection.execute(text(f"ALTER TABLE {table.name} RENAME TO {table.name}{OLD}"))
             connection.execute(text(f"ALTER TABLE {new.name} RENAME TO {table.name}"))
             connection.execute(text(f"DROP TABLE {table.name}{OLD}"))
@@ -237,6 +238,25 @@ class Shadow:
         connection.execute(delete(tracking).where(tracking.c.name == self.name))
         comparing.note_swap(connection, comparison, standing.moved_at)
         return standing
+
+
+def _grant_the_same(connection: Connection, live: Table, new: Table) -> None:
+    """Whoever may read the live table may read the new one, like the account of a replica."""
+    if is_postgres(connection):
+        names = {"live": live.name, "new": new.name}
+        for grant in connection.execute(_GRANTS, names).scalars().all():
+            connection.exec_driver_sql(grant)
+
+
+_GRANTS = text(
+    """
+SELECT 'GRANT ' || privilege_type || ' ON TABLE ' || quote_ident(:new) || ' TO '
+       || CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END
+       || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+  FROM pg_class, aclexplode(relacl)
+ WHERE pg_class.oid = CAST(:live AS regclass) AND grantee <> relowner
+"""
+)
 
 
 def _set_aside(table: Table) -> list[Index]:

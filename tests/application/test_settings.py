@@ -18,3 +18,22 @@ def test_a_hold_that_is_over_at_once_is_refused_at_the_start(minutes: str) -> No
     with pytest.raises(ValueError, match=f"HOLD_MINUTES is at least 1, not {minutes}"):
         Settings.from_environment({"HOLD_MINUTES": minutes})
     assert Settings.from_environment({"HOLD_MINUTES": "1"}).hold_minutes == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "limit"),
+    [
+        ("RETENTION_DAYS", "0", "at least 1"),
+        ("RETENTION_DAYS", "-1", "at least 1"),
+        ("RETENTION_DAYS", "99999999", "at most 36500"),
+        ("ANSWER_SECONDS", "0", "at least 1"),
+        ("WEB_THREADS", "0", "at least 1"),
+        ("TRUSTED_PROXIES", "-1", "at least 0"),
+        ("PORT", "65536", "at most 65535"),
+    ],
+)
+def test_a_number_that_nobody_can_mean_is_refused_at_the_start(
+    name: str, number: str, limit: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{name} is {limit}, not {number}"):
+        Settings.from_environment({name: number})

@@ -337,8 +337,7 @@ class PlainBoxOffice:
         event = self.events[event_id]
         shown = list(ticket.secrets).index(secret) if secret is not None else 0
         since, *later = list(ticket.secrets.values())[shown:]
-        was_there = at >= since - CLOCKS_DIFFER
-        real_at, at = at, at if was_there else FOR_EVER
+        real_at, at = at, at if at >= since - CLOCKS_DIFFER else FOR_EVER
         used_up = ticket.inside or (ticket.admissions > 0 and not ticket.reentry)
         was_void = ticket.void_since is not None and ticket.void_since <= at
         was_over = event.over_since is not None and event.over_since <= real_at
@@ -350,7 +349,6 @@ class PlainBoxOffice:
             ("blocked", ticket.blocked_at(at) and not out),
             ("invalid", out and not ticket.inside),
             ("already_redeemed", not out and used_up),
-            ("invalid_time", not out and not was_there),
             ("canceled", not out and was_over and event.status == "cancelled"),
             ("invalid_time", not out and (was_over or not was_open)),
         )

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from application.store.group_commit import StoreUnavailable
+from application.store.sealing import SealBroken
 from application.store.tables import api_keys
 from tests.later_version import from_a_later_version
 from tests.web.conftest import BoxOffice
@@ -107,6 +108,13 @@ def test_an_event_that_cannot_be_read_is_named_to_who_asks_for_it(office: BoxOff
         assert (answer.status_code, answer.json["type"]) == (500, "/problems/unreadable-event")
         assert answer.json["detail"].startswith(f"Customer.Changed at position {later} is")
     assert office.send("GET", f"{path}/as-of", query_string={"version": 2}).status_code == 200
+
+
+def test_what_does_not_open_says_of_whom_it_is(office: BoxOffice, monkeypatch: pytest.MonkeyPatch):
+    response = _failing(office, monkeypatch, SealBroken("What is sealed of customer 7"))
+    assert response.status_code == 500
+    assert response.json["type"] == "/problems/unreadable-event"
+    assert response.json["detail"] == "What is sealed of customer 7"
 
 
 def _failing(office, monkeypatch, error):

@@ -10,12 +10,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from application.composition import Turnstile
 from application.store import log
-from application.store.database import writing
+from application.store.database import vault_of, writing
 from application.store.signals import Signals
+from application.store.tables import customer_keys
 from domain.aggregate import Fact
 from domain.customer import Customer
 from projections.engine import leases, projector
@@ -338,6 +339,33 @@ def test_a_poisoned_event_parks_its_stream_for_that_read_model_only(
     rebuild(turnstile, poisoned.model)
     assert poisoned.taken() == healthy.taken()
     assert parked(turnstile, poisoned.model) == []
+
+
+def test_what_is_sealed_with_another_key_holds_up_nobody_else(database_url: str) -> None:
+    with box_office(database_url) as turnstile, box_office(database_url) as other:
+        tally = Tally(turnstile, "tally")
+        bad, good = register(turnstile, customers=2)
+        vault = vault_of(turnstile.engine)
+        with writing(turnstile.engine) as connection:
+            bad_is = customer_keys.c.customer_id == bad
+            query = select(customer_keys.c.wrapped_key).where(bad_is)
+            key = connection.execute(query).scalar_one()
+            another = vault.wrap(bad, bytes(32))
+            connection.execute(update(customer_keys).where(bad_is).values(wrapped_key=another))
+        running = Projector(turnstile, [tally.model])
+        running.catch_up()
+        change(other, good)  # which hears of the events that it has missed
+        change(turnstile, good)
+        running.catch_up()
+        assert tally.taken() == {good: [1, 2, 3]}
+        assert parked(turnstile, tally.model) == [1]
+        assert at(turnstile, tally.model) == head(turnstile)
+
+        assert retry(turnstile, tally.model).taken == 0
+        with writing(turnstile.engine) as connection:
+            connection.execute(update(customer_keys).where(bad_is).values(wrapped_key=key))
+        assert retry(turnstile, tally.model).taken == 1
+        assert tally.taken() == {good: [1, 2, 3], bad: [1]}
 
 
 def test_an_event_that_cannot_be_read_parks_its_stream_for_whoever_handles_it(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from application.jobs import jobs as jobs_table
 from application.store import log
 from application.store import tables as log_tables
 from application.store.database import writing
+from application.store.group_commit import StoreUnavailable
 from projections import catalogue, event_summaries, orders, tickets
 from projections.catalogue import CATALOGUE
 from projections.customers import CUSTOMERS
@@ -61,7 +63,7 @@ from tests.workers.processes import turnstile as process
 from tests.workers.selling import Sale
 from tests.workers.test_projector import projecting
 from tests.workers.threads import in_threads
-from workers.jobs import REBUILD, jobs_of, request_for, request_rebuilds
+from workers.jobs import REBUILD, jobs_of, request_for, request_import, request_rebuilds
 from workers.tidying import tidy
 
 WATCHED = (EVENT_SUMMARIES, CATALOGUE, ORDERS, TICKETS)
@@ -127,6 +129,21 @@ def test_rebuilt_tables_are_swapped_in_vacuumed_and_analyzed(postgres_festival: 
 
 def unseen(done: int, total: int) -> None:
     pass
+
+
+RIGHTS = ("SELECT", "UPDATE")
+
+
+def test_who_could_read_the_live_tables_can_read_the_rebuilt_ones(postgres_festival: str) -> None:
+    reader = "pg_read_all_stats"  # which every server has
+    asked = f"SELECT has_table_privilege('{reader}', 'catalogue', :what)"
+    with box_office(postgres_festival) as turnstile:
+        with turnstile.engine.begin() as connection:
+            connection.execute(text(f"GRANT SELECT ON catalogue TO {reader}"))
+        rebuild(turnstile, CATALOGUE)
+        with turnstile.engine.connect() as connection:
+            may = [connection.execute(text(asked), {"what": it}).scalar() for it in RIGHTS]
+    assert dict(zip(RIGHTS, may, strict=True)) == {"SELECT": True, "UPDATE": False}
 
 
 def test_read_models_built_together_read_each_batch_once(
@@ -604,6 +621,30 @@ def test_a_job_runs_in_the_process_where_there_is_no_redis(festival: Turnstile) 
     assert latest is not None
     assert latest["id"] == job_id
     assert rows_of(festival) == rows
+
+
+def test_an_import_that_finds_no_database_is_done_again(
+    turnstile: Turnstile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = [StoreUnavailable("The database is away.")]
+    execute_all = turnstile.executor.execute_all
+
+    def away_at_first(commands: Any) -> Any:
+        return [failing.pop() for _ in commands] if failing else execute_all(commands)
+
+    monkeypatch.setattr(turnstile.executor, "execute_all", away_at_first)
+    (tmp_path / "one.jsonl").write_text(
+        '{"command": "register_customer", "at": "2026-01-01T00:00:00Z", "customer": "ada",'
+        ' "name": "Ada", "email": "ada@example.org"}\n'
+    )
+    worker = jobs_of(turnstile).start_worker(1)
+    try:
+        job_id = request_import(turnstile, "shop", tmp_path / "one.jsonl")
+        eventually(lambda: job(turnstile, job_id)["finished_at"])
+    finally:
+        worker.stop()
+    assert not failing
+    assert job(turnstile, job_id)["outcome"] == "1 applied, 0 already, 0 refused"
 
 
 def test_jobs_that_wait_for_the_same_events_are_done_together(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -74,6 +75,8 @@ def box_office(*, migrate: bool = False, as_stored: bool = False) -> Iterator[Tu
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     try:
+        if as_stored and not migrate:
+            _require_file(turnstile)
         _prepare(turnstile, migrate or turnstile.settings.embedded)
         if not as_stored:
             with turnstile.engine.connect() as connection:
@@ -88,6 +91,15 @@ def box_office(*, migrate: bool = False, as_stored: bool = False) -> Iterator[Tu
         raise click.ClickException(f"The database does not answer: {reason}") from error
     finally:
         turnstile.close()
+
+
+def _require_file(turnstile: Turnstile) -> None:
+    """An empty log, made by the question for it, would be taken for the answer."""
+    file = turnstile.engine.url.database
+    if turnstile.settings.embedded and file and not Path(file).exists():
+        raise click.ClickException(
+            f"There is no database {file}; DATABASE_URL names the one to use."
+        )
 
 
 def _prepare(turnstile: Turnstile, migrate: bool) -> None:

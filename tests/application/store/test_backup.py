@@ -13,6 +13,8 @@ import pytest
 from sqlalchemy import Engine
 
 from application import backup
+from application.access import accounts
+from application.access.identity import ORGANIZER
 from application.backup import CannotImport, export_log, import_log, opened
 from application.checkpoints import verify
 from application.composition import Turnstile, compose
@@ -33,6 +35,7 @@ from tests.application.store.test_log import (
 from tests.application.store.test_verifying import ODD, SECRET
 
 LENGTH = 9
+PASSWORD = "correct horse battery"  # nosec B105
 
 
 def record(engine: Engine) -> None:
@@ -143,6 +146,19 @@ def test_an_interrupted_import_goes_on_where_it_stopped(
     import_log(empty, lines, lambda done, total: steps.append(done))
     assert steps[-1] == LENGTH
     assert exported(empty.engine) == lines
+
+
+def test_an_erasure_that_is_imported_ends_the_accounts_too(original: Engine, empty: Turnstile):
+    gone, stays = UUID(int=1001), UUID(int=1002)
+    append(original, new(gone, 1, topic="Customer.Erased"), recorded_at=LATER)
+    for customer_id in (gone, stays):
+        accounts.create(
+            empty.access, f"{customer_id}@example.org", PASSWORD, ORGANIZER, customer_id
+        )
+    import_log(empty, exported(original))
+    with empty.engine.connect() as connection:
+        assert not accounts.of_subject(connection, gone)
+        assert accounts.of_subject(connection, stays)
 
 
 def test_a_longer_export_brings_what_is_new(original: Engine, empty: Turnstile):
@@ -294,6 +310,17 @@ def test_a_file_has_its_name_once_it_is_complete(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         be_killed()
     assert path.read_text() == "the backup of yesterday"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_who_write_the_same_file_do_not_mix(tmp_path: Path):
+    path = tmp_path / "log.jsonl"
+    with opened(str(path), "wb") as first:
+        with opened(str(path), "wb") as second:
+            second.write(b"second")
+        first.write(b"first")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first"
 
 
 @pytest.mark.parametrize("kept", [5, 40, -1])

@@ -11,6 +11,7 @@ from application import checkpoints as taking
 from application import keys, merkle
 from application.checkpoints import (
     Checkpoint,
+    NoCheckpoint,
     Unsigned,
     is_due,
     latest,
@@ -183,6 +184,17 @@ def test_a_damaged_tree_is_noticed_before_it_is_signed(engine: Engine, lost: str
         take(engine)
 
 
+def test_from_a_checkpoint_whose_tree_is_not_here_nothing_is_verified(engine: Engine):
+    record(engine, 300)
+    kept = take(engine)
+    assert verify(engine, since=300).position == 300
+    with writing(engine) as connection:  # as an export does not carry it
+        connection.execute(delete(tree_nodes))
+    with pytest.raises(NoCheckpoint, match="from its start"):
+        verify(engine, since=300)
+    assert verify(engine, known=[kept]).position == 300
+
+
 def test_a_new_key_starts_from_the_beginning(engine: Engine):
     record(engine, 3)
     take(engine)
@@ -220,3 +232,4 @@ def test_one_is_due_when_the_log_has_grown_and_the_last_is_old_enough(engine: En
     record(engine, 1)
     assert not due(timedelta(minutes=9))
     assert due(every)
+    assert due(-timedelta(minutes=1)), "the last was of a clock that was ahead"

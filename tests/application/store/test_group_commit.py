@@ -189,9 +189,10 @@ def issue(work: Work, ticket_id: UUID, reason: str = "", fails: bool = False) ->
 
 
 def issued_as(ticket_id: UUID) -> Ticket:
-    shape = vars(issued())
+    shape = issued()
     kept = ("event_id", "ticket_type_id", "order_id", "holder_id", "secret", "reentry")
-    return Ticket.issue(ticket_id, **{name: shape[name] for name in kept}, now=shape["_created_on"])
+    of = {name: getattr(shape, name) for name in kept}
+    return Ticket.issue(ticket_id, **of, now=shape.created_on)
 
 
 def look(work: Work, wanted: UUID) -> Event:

@@ -1,5 +1,7 @@
 """What every command says of a box office that it cannot work on, or should not."""
 
+from pathlib import Path
+
 import pytest
 
 from application.settings import Settings
@@ -16,6 +18,27 @@ def test_a_database_that_is_not_migrated_is_said_so(
     monkeypatch.setenv("DATABASE_URL", postgres_url)
     result = command("status")
     assert "run 'turnstile migrate' first" in result.output
+
+
+@pytest.mark.parametrize("part", ["status", "verify", "export-log"])
+def test_an_empty_log_is_not_made_by_asking_for_it(
+    part: str, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    backup = tmp_path / "log.jsonl"
+    backup.write_text("of yesterday")
+    refused = command(part, *([str(backup)] if part == "export-log" else []))
+    assert refused.exit_code == 1
+    assert "There is no database" in refused.stderr
+    assert backup.read_text() == "of yesterday"
+    assert list(tmp_path.iterdir()) == [backup]
+
+
+def test_what_is_no_url_of_a_database_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "foo")
+    refused = command("status")
+    assert refused.exit_code == 1
+    assert "A database is named by a URL" in refused.stderr
 
 
 def test_a_database_that_does_not_answer_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:

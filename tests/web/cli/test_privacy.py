@@ -1,12 +1,21 @@
 """The commands about personal data: erasing, retention, and keys carried elsewhere."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from application.composition import compose
+from application.import_lines import Names
+from application.settings import Settings
+from application.store.database import vault_of, writing
+from application.store.sealing import SealBroken
+from application.store.tables import customer_keys
 from tests.services import SECRETS
 from tests.web.cli.commands import Run, command
+from tests.workers.tallies import change
 
 ADA = ("customer", "ada", "--source", "shop")
 
@@ -43,6 +52,37 @@ def test_a_restored_log_shows_names_once_its_keys_are_restored(
     assert (email(), email(reference="ben")) == ("", "ben@example.org")
     assert "0 keys added; 1 were there, 1 are of" in run("import-keys", "old.jsonl").stderr
     assert (email(), email(reference="ben")) == ("", "ben@example.org")
+
+
+def test_nobody_whose_key_is_missing_is_changed(
+    run: Run, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("export-keys", "keys.jsonl")
+    run("export-log", "log.jsonl")
+    url = sqlite_url.replace("turnstile.db", "restored.db")
+    monkeypatch.setenv("DATABASE_URL", url)
+    run("import-log", "log.jsonl")
+    ada = Names("shop").id("customer", "ada")
+    with closing(compose(Settings(database_url=url))) as turnstile:
+        with pytest.raises(SealBroken, match="import-keys"):
+            change(turnstile, ada)
+        assert "2 keys added" in run("import-keys", "keys.jsonl").stderr
+        change(turnstile, ada)
+    assert email() == "ada@example.org"
+
+
+def test_another_key_of_a_customer_is_refused(run: Run, migrated_url: str) -> None:
+    run("export-keys", "keys.jsonl")
+    assert "0 keys added; 2 were there" in run("import-keys", "keys.jsonl").stderr
+    ada = Names("shop").id("customer", "ada")
+    with closing(compose(Settings(database_url=migrated_url))) as turnstile:
+        another = vault_of(turnstile.engine).wrap(ada, bytes(32))
+        with writing(turnstile.engine) as connection:
+            hers = customer_keys.c.customer_id == ada
+            connection.execute(update(customer_keys).where(hers).values(wrapped_key=another))
+    refused = run("import-keys", "keys.jsonl")
+    assert refused.exit_code == 1
+    assert f"customer {ada} has another key here" in refused.stderr.replace("\n", " ")
 
 
 def test_keys_that_come_before_their_log_open_nothing_of_who_was_erased(
