@@ -271,7 +271,8 @@ class Ticket(Aggregate):
 
     @records(Unblocked)
     def _unblocked(self, event_id: UUID, timestamp: datetime) -> None:
-        self.blocks[-1] = replace(self.blocks[-1], until=timestamp)
+        if self.blocks:  # as of a time by clocks that differ, the block may not have come yet
+            self.blocks[-1] = replace(self.blocks[-1], until=timestamp)
 
     def void(self, reason: str, now: datetime) -> None:
         if self.status != "voided":

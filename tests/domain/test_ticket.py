@@ -153,6 +153,18 @@ def test_a_ticket_admits_who_came_before_it_was_blocked_and_after(moments: int):
     assert told_late(ticket, NOW + moments * MOMENT) == "ok"
 
 
+def test_the_end_of_a_block_that_has_not_come_yet_is_none():
+    ticket = issued()
+    Ticket.Unblocked(
+        originator_id=ticket.id,
+        originator_version=ticket.version + 1,
+        timestamp=NOW,
+        event_id=ticket.event_id,
+    ).mutate(ticket)
+    assert not ticket.blocked
+    assert scan(ticket) == "ok"
+
+
 def test_each_secret_counts_until_the_next():
     ticket = issued()
     transfer(ticket, to=BORIS, now=NOW + 2 * MOMENT)
