@@ -154,13 +154,11 @@ def test_a_ticket_admits_who_came_before_it_was_blocked_and_after(moments: int):
 
 
 def test_the_end_of_a_block_that_has_not_come_yet_is_none():
-    ticket = issued()
-    Ticket.Unblocked(
-        originator_id=ticket.id,
-        originator_version=ticket.version + 1,
-        timestamp=NOW,
-        event_id=ticket.event_id,
-    ).mutate(ticket)
+    ticket, other = issued(), blocked()
+    other.unblock(NOW)
+    end = last(other)
+    ticket.version = end.originator_version - 1
+    end.mutate(ticket)
     assert not ticket.blocked
     assert scan(ticket) == "ok"
 
