@@ -64,12 +64,17 @@ class Bell:
                 self._waited_at = time.monotonic()
 
     def is_wanted(self) -> bool:
-        """Whether somebody waits, or has just now."""
+        """Whether somebody waits, or has just now. While that is so, whom a ring wakes need not
+        wait for this."""
+        if self._is_waited_for():
+            return True
         with self._condition:
-            if self.waiting or time.monotonic() - self._waited_at < LISTEN_SECONDS:
-                return True
-            self._wanted.clear()
-            return False
+            if not self._is_waited_for():
+                self._wanted.clear()
+            return self._wanted.is_set()
+
+    def _is_waited_for(self) -> bool:
+        return self.waiting > 0 or time.monotonic() - self._waited_at < LISTEN_SECONDS
 
     def await_wanted(self, timeout: float) -> bool:
         """Return when somebody waits, or after `timeout` seconds; whether somebody does."""
