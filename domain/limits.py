@@ -1,4 +1,7 @@
-"""How long texts and how large counts may be: what every index and column can hold."""
+"""How long texts and how large counts may be, what every index and column can hold; and how far
+clocks may differ."""
+
+from datetime import timedelta
 
 from domain.errors import Invalid
 
@@ -8,6 +11,9 @@ SHORT = 200
 LONG = 20_000
 LONGEST_ADDRESS = 254
 """Characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the angle brackets)."""
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""How far the clock of a scanner may be from ours."""
 
 EARLIEST_YEAR, LATEST_YEAR = 1900, 9998
 LARGEST_COUNT = 2**31 - 1

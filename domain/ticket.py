@@ -6,7 +6,7 @@ Refused scans and transfers are recorded as well: they are evidence.
 import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -14,10 +14,9 @@ from eventsourcing.domain import event as records
 
 from domain.aggregate import Aggregate, FirstFact
 from domain.errors import TicketVoid
+from domain.limits import CLOCKS_DIFFER
 
 FORCEABLE = ("already_redeemed", "blocked", "invalid_time")
-CLOCKS_DIFFER = timedelta(minutes=5)
-"""How far the clock of a scanner may be from ours."""
 _AFTER_ALL = datetime.max.replace(tzinfo=UTC)
 
 

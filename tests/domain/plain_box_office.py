@@ -32,6 +32,7 @@ class PlainEvent:
     deadline: datetime
     doors: datetime
     ends: datetime
+    made: datetime
     status: str = "draft"
     over_since: datetime | None = None
 
@@ -340,7 +341,8 @@ class PlainBoxOffice:
         real_at, at = at, at if at >= since - CLOCKS_DIFFER else FOR_EVER
         used_up = ticket.inside or (ticket.admissions > 0 and not ticket.reentry)
         was_void = ticket.void_since is not None and ticket.void_since <= at
-        was_over = event.over_since is not None and event.over_since <= real_at
+        told_nothing = real_at < event.made - CLOCKS_DIFFER
+        was_over = event.over_since is not None and (event.over_since <= real_at or told_nothing)
         was_open = event.status != "draft" and event.doors <= real_at < event.ends
         objections = (
             ("revoked", secret is not None and later != [] and later[0] <= at),

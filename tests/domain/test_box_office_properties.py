@@ -169,7 +169,9 @@ class BoxOffice(RuleBasedStateMachine):
         self.buy(CUSTOMERS[0], 2, 0)
 
     def make(self, event_id: UUID, capacity: int | None, types: dict[UUID, PlainType]) -> None:
-        self.plain.events[event_id] = PlainEvent(types, capacity, DEADLINE, DOORS, ENDS)
+        self.plain.events[event_id] = PlainEvent(
+            types, capacity, DEADLINE, DOORS, ENDS, self.plain.now
+        )
         self.expect(
             {"ok"},
             events.create_event,

@@ -8,7 +8,8 @@ import pytest
 
 from domain.errors import TicketVoid
 from domain.ids import new_secret
-from domain.ticket import CLOCKS_DIFFER, Ticket
+from domain.limits import CLOCKS_DIFFER
+from domain.ticket import Ticket
 from tests.domain.given import (
     ANNA,
     BORIS,

@@ -13,7 +13,8 @@ from application.presenting import show_check_in
 from application.store.work import Key
 from domain.errors import InvalidTime
 from domain.ids import derived_id, ticket_id_in
-from domain.ticket import CLOCKS_DIFFER, Scan
+from domain.limits import CLOCKS_DIFFER
+from domain.ticket import Scan
 from projections.orders import order_of_ticket
 from web.blueprint import Blueprint
 from web.commands import record
