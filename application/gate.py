@@ -78,7 +78,7 @@ def check_in(
         unmatched = _keep_evidence(work, shown, scan, reason, looked_up)
         return CheckIn(unmatched, event, scan, reason)
     why_not = None if scan.type == "exit" else event.why_no_entry(work.now)
-    refusal = ticket.present(scan, secret, why_not=why_not, now=work.now)
+    refusal = ticket.present(scan, secret, why_not=why_not, now=work.now, told_at=work.context.at)
     work.save(ticket)
     return CheckIn(ticket, event, scan, refusal)
 

@@ -35,11 +35,10 @@ class Scan:
 
 @dataclass(frozen=True)
 class Secret:
-    """A ticket's secret, and for how long it is its present one."""
+    """A ticket's secret, which is its present one until the next."""
 
     text: str
     since: datetime
-    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,6 @@ class Ticket(Aggregate):
         timestamp: datetime,
     ) -> None:
         self.holder_id = to_customer_id
-        self.secrets[-1] = replace(self.secrets[-1], until=timestamp)
         self.secrets.append(Secret(secret, timestamp))
 
     @records(TransferRefused)
@@ -222,14 +220,21 @@ class Ticket(Aggregate):
         """A refusal changes nothing."""
 
     def present(
-        self, scan: Scan, secret: str | None, *, why_not: str | None, now: datetime
+        self,
+        scan: Scan,
+        secret: str | None,
+        *,
+        why_not: str | None,
+        now: datetime,
+        told_at: datetime | None = None,
     ) -> str | None:
         """Try to pass the gate; a refusal is recorded, and its reason returned.
 
         `secret` is None when the staff looked the ticket up; `why_not` is what speaks
-        against it outside of the ticket.
+        against it outside of the ticket. `told_at` is when it was, by a scanner that tells of it
+        late; without it the present counts, whatever the clocks of two servers say.
         """
-        refusal = self._why_not_admissible(scan, secret, why_not, now)
+        refusal = self._why_not_admissible(scan, secret, why_not, told_at)
         if refusal is not None:
             self._scan_refused(
                 ticket_type_id=self.ticket_type_id, scan=scan, reason=refusal, timestamp=now
@@ -316,32 +321,36 @@ class Ticket(Aggregate):
         return None
 
     def _why_not_admissible(
-        self, scan: Scan, secret: str | None, why_not: str | None, at: datetime
+        self, scan: Scan, secret: str | None, why_not: str | None, at: datetime | None
     ) -> str | None:
         """The first objection that stands; staff may override some, but never what is behind."""
         overridden = FORCEABLE if scan.forced else ()
         objections = (*self._objections(scan, secret, at), why_not)
         return next((reason for reason in objections if reason not in overridden), None)
 
-    def _objections(self, scan: Scan, secret: str | None, at: datetime) -> Iterator[str]:
-        """What was true at the time counts. A time before what is shown was there tells nothing,
-        or a clock that has lost it would admit all who ever had a ticket: the present counts."""
-        shown = self._shown(secret)
-        if at < shown.since - CLOCKS_DIFFER:
+    def _objections(self, scan: Scan, secret: str | None, at: datetime | None) -> Iterator[str]:
+        """What was true at the time counts. A time before what is shown was there tells no more
+        than none, or a clock that has lost it would admit all who ever had a ticket: the present
+        counts."""
+        since, until = self._present_one(secret)
+        if at is None or at < since - CLOCKS_DIFFER:
             at = _AFTER_ALL
-        if shown.until is not None and at >= shown.until:
+        if until is not None and at >= until:
             yield "revoked"
         if scan.event_id != self.event_id:
             yield "product"
         yield from self._no_way_out() if scan.type == "exit" else self._no_way_in(at)
 
-    def _shown(self, secret: str | None) -> Secret:
-        """Which of its secrets this is; what never was one is good at no time, and who is looked
-        up by id needs none."""
+    def _present_one(self, secret: str | None) -> tuple[datetime, datetime | None]:
+        """Since and until when this is the present secret. What never was one is so at no time, and
+        who is looked up by id needs none."""
+        since, *later = (mine.since for mine in self.secrets)
         if secret is None:
-            return Secret("", self.created_on)
-        never = Secret(secret, self.created_on, until=self.created_on)
-        return next((mine for mine in self.secrets if _same(secret, mine.text)), never)
+            return since, None
+        for mine, until in zip(self.secrets, (*later, None), strict=True):
+            if _same(secret, mine.text):
+                return mine.since, until
+        return since, since
 
     def _no_way_out(self) -> Iterator[str]:
         """Whoever is inside may leave, whatever became of the ticket meanwhile."""

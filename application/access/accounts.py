@@ -17,6 +17,8 @@ from domain.customer import Customer
 from domain.errors import Conflict, Invalid, NotFound
 from domain.ids import uuid7
 
+CHANGED_MEANWHILE = "The account was changed meanwhile; log in again."
+
 
 class EmailTaken(Conflict):
     title = "There is an account with this e-mail address"
@@ -180,12 +182,18 @@ def disable(connection: Connection, account_id: UUID) -> Account:
     return account
 
 
-def hold(connection: Connection, account_id: UUID) -> None:
-    """Let nobody disable or delete the account before the transaction ends; raises `Unauthorized`
-    if somebody has."""
-    still = select(accounts.c.id).where(accounts.c.id == account_id, accounts.c.disabled.is_(False))
-    if connection.execute(still.with_for_update(read=True)).first() is None:
-        raise Unauthorized("The account was changed meanwhile; log in again.")
+def hold(connection: Connection, account_id: UUID, password_hash: str | None = None) -> None:
+    """Let nobody change, disable or delete the account before the transaction ends.
+
+    Raises `Unauthorized` if somebody has, or if it no longer has the `password_hash` that a
+    password was checked against, which takes a while.
+    """
+    still = [accounts.c.id == account_id, accounts.c.disabled.is_(False)]
+    if password_hash is not None:
+        still.append(accounts.c.password_hash == password_hash)
+    held = select(accounts.c.id).where(*still).with_for_update(read=True)
+    if connection.execute(held).first() is None:
+        raise Unauthorized(CHANGED_MEANWHILE)
 
 
 def enable(connection: Connection, account_id: UUID) -> Account:
@@ -222,7 +230,7 @@ def _change(connection: Connection, changed: Prepared, **values: str) -> None:
         accounts.c.password_hash == changed.held_against,
     )
     if not connection.execute(update(accounts).where(*still).values(values)).rowcount:
-        raise Unauthorized("The account was changed meanwhile; log in again.")
+        raise Unauthorized(CHANGED_MEANWHILE)
 
 
 def _set_disabled(connection: Connection, account_id: UUID, disabled: bool) -> Account:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from application.access.accounts import Account, get
+from application.access.accounts import Account, get, hold
 from application.access.identity import Identity, Unauthorized
 from application.store.tables import accounts, sessions
 from domain.ids import uuid7
@@ -23,11 +23,7 @@ def begin(
     `password_hash` that the password was checked against, which takes a while.
     """
     session_id, refresh_id, now = uuid7(), uuid7(), datetime.now(UTC)
-    still = [accounts.c.id == account.id, accounts.c.disabled.is_(False)]
-    if password_hash is not None:
-        still.append(accounts.c.password_hash == password_hash)
-    if connection.execute(select(accounts.c.id).where(*still).with_for_update()).first() is None:
-        raise Unauthorized("The account was changed meanwhile; log in again.")
+    hold(connection, account.id, password_hash)
     connection.execute(
         insert(sessions).values(
             id=session_id,

@@ -50,7 +50,7 @@ def let_out(*, reentry: bool = True) -> Ticket:
 
 def told_late(ticket: Ticket, at: datetime, secret: str | None = SECRET, **given: Any) -> str:
     """As `scan`, but it happened at another time."""
-    return ticket.present(entry(**given), secret, why_not=None, now=at) or "ok"
+    return ticket.present(entry(**given), secret, why_not=None, now=at, told_at=at) or "ok"
 
 
 # Admitted
@@ -131,8 +131,8 @@ def test_a_void_ticket_admits_nobody():
 def test_a_void_ticket_had_admitted_until_then():
     ticket = issued()
     ticket.void("refunded", NOW + MOMENT)
-    assert ticket.present(entry(), ticket.secret, why_not=None, now=NOW) is None
-    assert ticket.present(entry(), ticket.secret, why_not=None, now=NOW + MOMENT) == "canceled"
+    assert told_late(ticket, NOW) == "ok"
+    assert told_late(ticket, NOW + MOMENT) == "canceled"
 
 
 def test_a_block_counts_for_as_long_as_it_lasts():
@@ -162,6 +162,16 @@ def test_the_end_of_a_block_that_has_not_come_yet_is_none():
     end.mutate(ticket)
     assert not ticket.blocked
     assert scan(ticket) == "ok"
+
+
+def test_the_present_counts_for_whoever_is_at_the_gate_whatever_the_clock_says():
+    ticket, later = issued(), NOW + timedelta(seconds=1)  # by the clock of another server
+    transfer(ticket, to=BORIS, now=later)
+    ticket.block("charge-back", later)
+    assert ticket.present(entry(), SECRET, why_not=None, now=NOW) == "revoked"
+    assert ticket.present(entry(), NEW_SECRET, why_not=None, now=NOW) == "blocked"
+    ticket.void("refunded", later)
+    assert ticket.present(entry(), NEW_SECRET, why_not=None, now=NOW) == "canceled"
 
 
 def test_each_secret_counts_until_the_next():
