@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from limits import parse_many
+from redis.connection import parse_url
 
 from application import keys
 from application.store.vault import DEVELOPMENT_KEY
@@ -123,7 +124,7 @@ class Settings:
         return cls(
             database_url=environment.get("DATABASE_URL", cls.database_url),
             read_database_url=environment.get("READ_DATABASE_URL") or None,
-            redis_url=environment.get("REDIS_URL") or None,
+            redis_url=_redis_url("REDIS_URL", environment),
             host=environment.get("HOST", cls.host),
             metrics_token=environment.get("METRICS_TOKEN") or None,
             secret_key=_secret_key(environment),
@@ -166,6 +167,17 @@ def _origins(name: str, environment: Mapping[str, str]) -> tuple[str, ...]:
         if origin != "*" and not _origin(origin):
             raise ValueError(f"{name} lists origins like https://example.org, not {origin!r}.")
     return origins
+
+
+def _redis_url(name: str, environment: Mapping[str, str]) -> str | None:
+    url = environment.get(name) or None
+    if url is not None:
+        try:
+            parse_url(url)  # type: ignore[no-untyped-call]
+        except ValueError:
+            # It is not shown: there may be a password in it.
+            raise ValueError(f"{name} is a URL like redis://host:6379/0.") from None
+    return url
 
 
 def _whole_number(name: str, environment: Mapping[str, str], least: int, most: int) -> int:

@@ -13,6 +13,14 @@ def test_settings_show_no_secret() -> None:
         assert secret not in shown
 
 
+@pytest.mark.parametrize(
+    "url", ["rubbish", "http://host", "redis://host:99999", "redis://:secret@host:port"]
+)
+def test_what_is_no_url_of_redis_is_refused_at_the_start(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^REDIS_URL is a URL like redis://host:6379/0\.$"):
+        Settings.from_environment({"REDIS_URL": url})
+
+
 @pytest.mark.parametrize("minutes", ["0", "-30"])
 def test_a_hold_that_is_over_at_once_is_refused_at_the_start(minutes: str) -> None:
     with pytest.raises(ValueError, match=f"HOLD_MINUTES is at least 1, not {minutes}"):

@@ -73,7 +73,7 @@ def _create_account(email: str, role: str, subject: UUID | None, given: bool) ->
 @click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, help="What it may do.")
 @click.option("--all-scopes", is_flag=True, help="It may do all that a service may.")
 @click.option("--organizer", type=click.UUID, help="Only for this organizer's events.")
-@click.option("--days", type=click.IntRange(1), help="It ends after so many days.")
+@click.option("--days", type=click.IntRange(1, 36_500), help="It ends after so many days.")
 def create_key(
     name: str,
     events: tuple[UUID, ...],

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import click
+import redis
 import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -33,6 +34,7 @@ from domain.errors import DomainError
 from web.cli import printing
 
 FOLLOW_SECONDS = 0.2
+PORT = click.IntRange(1, 65_535)
 
 err = Console(stderr=True)
 logger = structlog.get_logger(__name__)
@@ -82,13 +84,15 @@ def box_office(*, migrate: bool = False, as_stored: bool = False) -> Iterator[Tu
             with turnstile.engine.connect() as connection:
                 require_master_key(connection)
         yield turnstile
-    except (WrongMasterKey, SealBroken, Undecodable) as error:
+    except (WrongMasterKey, SealBroken, Undecodable, migrations.LaterDatabase) as error:
         raise click.ClickException(str(error)) from None
     except DomainError as error:
         raise click.ClickException(error.detail) from None
     except (SQLAlchemyError, StoreUnavailable) as error:
         reason = str(getattr(error, "orig", error)).strip()
         raise click.ClickException(f"The database does not answer: {reason}") from error
+    except redis.RedisError as error:
+        raise click.ClickException(f"Redis does not answer: {error}") from error
     finally:
         turnstile.close()
 
@@ -105,7 +109,9 @@ def _require_file(turnstile: Turnstile) -> None:
 def _prepare(turnstile: Turnstile, migrate: bool) -> None:
     if migrate:
         migrations.upgrade(turnstile.engine)
-    elif not migrations.is_current(turnstile.engine):
+        return
+    migrations.require_known(turnstile.engine)
+    if not migrations.is_current(turnstile.engine):
         raise click.ClickException(
             "The database is not at this version; run 'turnstile migrate' first."
         )
@@ -124,6 +130,13 @@ def require_redis(turnstile: Turnstile) -> None:
     """Without it no job reaches 'turnstile work'."""
     if turnstile.settings.redis_url is None:
         raise click.ClickException("Jobs come over Redis: set REDIS_URL.")
+
+
+def require_answering_redis(turnstile: Turnstile) -> None:
+    """Before jobs are asked for, which would be done some day, though the command failed."""
+    require_redis(turnstile)
+    with redis.Redis.from_url(str(turnstile.settings.redis_url)) as client:
+        client.ping()
 
 
 def warn_of_development_secrets(settings: Settings) -> None:

@@ -35,6 +35,7 @@ from projections.engine.positions import positions
 from projections.engine.projector import Projector
 from projections.registry import READ_MODELS
 from web import serving
+from web.cli.console import PORT
 from web.cli.sample_festival import FESTIVAL, ORGANIZER, SOURCE, STORY, sample_festival
 from workers.supervisor import run_threads, stopped_by_signals
 
@@ -51,9 +52,7 @@ out = Console(soft_wrap=True, highlight=False)
 
 @click.command()
 @click.option("--once", is_flag=True, help="Load the festival, print how it is doing, and end.")
-@click.option(
-    "--port", type=click.IntRange(1, 65535), help="Port to listen on.  [PORT, default 8000]"
-)
+@click.option("--port", type=PORT, help="Port to listen on.  [PORT, default 8000]")
 def demo(once: bool, port: int | None) -> None:
     """Load a small festival and run everything, with nothing else needed.
 

@@ -18,7 +18,7 @@ from web.cli.console import (
     follow,
     on_workers,
     progress,
-    require_redis,
+    require_answering_redis,
 )
 from workers.jobs import request_import
 
@@ -37,7 +37,7 @@ def import_(file: Path, source: str, as_json: bool, on_workers: bool) -> None:
     """
     with box_office(migrate=True) as turnstile:
         if on_workers:
-            require_redis(turnstile)
+            require_answering_redis(turnstile)
             follow(turnstile, {f"Importing {file.name}": request_import(turnstile, source, file)})
             return
         refused: list[Refusal] = []

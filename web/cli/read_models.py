@@ -16,7 +16,15 @@ from projections.engine.shadow import RebuildRuns
 from projections.engine.status import status
 from projections.registry import READ_MODELS
 from web.cli import printing
-from web.cli.console import as_json, box_office, follow, on_workers, progress, require_redis, show
+from web.cli.console import (
+    as_json,
+    box_office,
+    follow,
+    on_workers,
+    progress,
+    require_answering_redis,
+    show,
+)
 from workers.jobs import COMPARE, REBUILD, request_rebuilds
 
 
@@ -43,7 +51,7 @@ def rebuild_(names: tuple[str, ...], dry_run: bool, on_workers: bool) -> None:
     models = _read_models(names)
     with box_office() as turnstile:
         if on_workers:
-            require_redis(turnstile)
+            require_answering_redis(turnstile)
             kind = COMPARE if dry_run else REBUILD
             follow(turnstile, request_rebuilds(turnstile, models, kind))
             return

@@ -11,7 +11,7 @@ from application.composition import Turnstile
 from application.runtime import YOUNG_IN_WORKERS, collect_rarely
 from projections.engine.projector import Projector
 from web import serving
-from web.cli.console import box_office, err, require_redis, warn_of_development_secrets
+from web.cli.console import PORT, box_office, err, require_redis, warn_of_development_secrets
 from web.exposition import SHARED_METRICS
 from workers.supervisor import run_processes, run_threads, stopped_by_signals
 
@@ -22,7 +22,7 @@ def _listens(command: Callable[..., None]) -> Callable[..., None]:
         "--host", default=None, help="Address to listen on.  [HOST, default 127.0.0.1]"
     )
     port = click.option(
-        "--port", type=int, default=None, help="Port to listen on.  [PORT, default 8000]"
+        "--port", type=PORT, default=None, help="Port to listen on.  [PORT, default 8000]"
     )
     return host(port(command))
 
@@ -79,7 +79,7 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
 
 def _tells_metrics(command: Callable[..., None]) -> Callable[..., None]:
     """The options of a command that tells Prometheus about its process."""
-    port = click.option("--metrics-port", type=int, help="Tell Prometheus metrics at this port.")
+    port = click.option("--metrics-port", type=PORT, help="Tell Prometheus metrics at this port.")
     host = click.option(
         "--metrics-host", default="127.0.0.1", show_default=True, help="And address."
     )
@@ -104,7 +104,9 @@ def react(metrics_host: str, metrics_port: int | None) -> None:
 
 @click.command()
 @_tells_metrics
-@click.option("--threads", default=1, show_default=True, help="Jobs at the same time.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Jobs at the same time."
+)
 def work(threads: int, metrics_host: str, metrics_port: int | None) -> None:
     """Work on jobs (rebuilds, comparisons, retries, imports). Any number may run, on any hosts."""
     with _part(metrics_host, metrics_port) as (turnstile, stop):

@@ -1,5 +1,6 @@
 """What a migration does to what was there before."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -41,6 +42,15 @@ def migrate_to(engine: Engine, revision: str) -> None:
     with engine.begin() as connection:
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, revision)
+
+
+def test_many_that_use_a_new_database_first_wait_for_each_other(
+    database_url: str, open_database: OpenEngine
+) -> None:
+    engines = [open_database(database_url) for _ in range(12)]
+    with ThreadPoolExecutor(len(engines)) as threads:
+        list(threads.map(migrations.upgrade, engines))
+    assert migrations.is_current(engines[0])
 
 
 def test_names_that_were_kept_beside_the_log_are_removed(

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+import migrations
+from application import jobs
 from application.settings import Settings
+from application.store.database import open_engine
 from tests.services import SECRETS
 from tests.web.cli.commands import Run, command
 from web.cli.console import warn_of_development_secrets
@@ -47,6 +50,50 @@ def test_a_database_that_does_not_answer_is_said_so(monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 1
     assert "The database does not answer" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("part", [("migrate",), ("status",), ("serve",), ("up",)])
+def test_a_database_of_a_later_version_is_said_so(
+    part: tuple[str, ...], postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    engine = open_engine(postgres_url)
+    migrations.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    engine.dispose()
+    refused = command(*part)
+    assert refused.exit_code == 1
+    assert "The database is at migration 9999" in refused.stderr
+    assert "a later version of Turnstile" in refused.stderr
+
+
+def test_jobs_are_not_asked_for_while_redis_does_not_answer(
+    run: Run, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    refused = run("rebuild", "--on-workers")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: Redis does not answer: ")
+    engine = open_engine(migrated_url)
+    with engine.connect() as connection:
+        assert jobs.unfinished(connection) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        ("up", "--port", "65536"),
+        ("project", "--metrics-port", "65536"),
+        ("work", "--threads", "0"),
+        ("create-key", "shop", "--all-scopes", "--days", "99999999"),
+    ],
+)
+def test_a_number_that_nobody_can_mean_is_refused_with_its_limits(part: tuple[str, ...]) -> None:
+    refused = command(*part)
+    assert refused.exit_code == 2
+    assert f"{part[-1]} is not in the range" in refused.stderr
 
 
 def test_who_takes_the_log_as_it_is_stored_needs_no_secret(
