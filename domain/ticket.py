@@ -54,7 +54,7 @@ class Block:
 
 class Ticket(Aggregate):
     TOPIC: ClassVar[str] = "Ticket"
-    class_version = 3
+    class_version = 4
     event_id: UUID
     ticket_type_id: UUID
     order_id: UUID
@@ -64,6 +64,7 @@ class Ticket(Aggregate):
     voided_at: datetime | None
     blocks: list[Block]
     inside: bool
+    passed_at: datetime | None
     admissions: int
 
     class Issued(FirstFact):
@@ -139,6 +140,7 @@ class Ticket(Aggregate):
         self.voided_at = None
         self.blocks = []
         self.inside = False
+        self.passed_at = None
         self.admissions = 0
 
     @classmethod
@@ -246,12 +248,12 @@ class Ticket(Aggregate):
 
     @records(Admitted)
     def _admitted(self, ticket_type_id: UUID, scan: Scan, timestamp: datetime) -> None:
-        self.inside = True
         self.admissions += 1
+        self.inside, self.passed_at = after_passage(self.inside, self.passed_at, True, timestamp)
 
     @records(LetOut)
     def _let_out(self, ticket_type_id: UUID, scan: Scan, timestamp: datetime) -> None:
-        self.inside = False
+        self.inside, self.passed_at = after_passage(self.inside, self.passed_at, False, timestamp)
 
     @records(ScanRefused)
     def _scan_refused(
@@ -364,6 +366,20 @@ class Ticket(Aggregate):
             yield "blocked"
         if self.inside or (self.admissions and not self.reentry):
             yield "already_redeemed"
+
+
+def after_passage(
+    was_inside: bool, passed_at: datetime | None, went_in: bool, at: datetime
+) -> tuple[bool, datetime]:
+    """Whether somebody is inside, and when they last passed a gate, after a passage at that time.
+
+    The latest tells where they are, not one before it of which a scanner tells late, or again. Of
+    two that clocks may have put in the wrong order, the way in counts: nobody gets in twice.
+    """
+    if passed_at is None:
+        return went_in, at
+    since = passed_at - CLOCKS_DIFFER if went_in else passed_at
+    return went_in if at >= since else was_inside, max(at, passed_at)
 
 
 def _same(shown: str, mine: str) -> bool:

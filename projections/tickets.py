@@ -1,5 +1,6 @@
 """Tickets: each as it is now, and the attendees of an event."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from sqlalchemy import (
 
 from application.store.tables import UTCDateTime
 from domain.aggregate import Fact
-from domain.ticket import Ticket
+from domain.ticket import Ticket, after_passage
 from projections.copied_names import CopiedNames
 from projections.engine.read_model import Handler, ReadModel
 from projections.engine.rows import Rows
@@ -38,6 +39,7 @@ tickets = Table(
     Column("status", Text, nullable=False, default="issued"),
     Column("blocked", Boolean, nullable=False, default=False),
     Column("inside", Boolean, nullable=False, default=False),
+    Column("passed_at", UTCDateTime),
     Column("admissions", Integer, nullable=False, default=0),
     Column("transfers", Integer, nullable=False, default=0),
     Column("issued_at", UTCDateTime, nullable=False),
@@ -78,13 +80,17 @@ def transferred(rows: Rows, event: Ticket.Transferred) -> None:
 
 def admitted(rows: Rows, event: Ticket.Admitted) -> None:
     ticket = rows.get(tickets, id=event.originator_id)
-    ticket.inside = True
     ticket.admissions += 1
     ticket.first_admitted_at = min(ticket.first_admitted_at or event.occurred_at, event.occurred_at)
+    passed(ticket, True, event.occurred_at)
 
 
 def let_out(rows: Rows, event: Ticket.LetOut) -> None:
-    rows.get(tickets, id=event.originator_id).inside = False
+    passed(rows.get(tickets, id=event.originator_id), False, event.occurred_at)
+
+
+def passed(ticket: Any, went_in: bool, at: datetime) -> None:
+    ticket.inside, ticket.passed_at = after_passage(ticket.inside, ticket.passed_at, went_in, at)
 
 
 def blocked(rows: Rows, event: Ticket.Blocked) -> None:

@@ -69,8 +69,21 @@ class PlainTicket:
     secrets: dict[str, datetime]  # since when
     void_since: datetime | None = None
     blocks: list[tuple[datetime, datetime]] = field(default_factory=list)
-    inside: bool = False
+    passages: list[tuple[datetime, bool]] = field(default_factory=list)  # when, and whether out
     admissions: int = 0
+
+    @property
+    def inside(self) -> bool:
+        """Whoever went in is inside until an exit at or after all that was told before it; an entry
+        told late counts unless they had passed more than five minutes after it."""
+        inside = False
+        for told, (at, out) in enumerate(self.passages):
+            before = [earlier for earlier, _ in self.passages[:told]]
+            if out and all(at >= earlier for earlier in before):
+                inside = False
+            if not out and not any(earlier - at > CLOCKS_DIFFER for earlier in before):
+                inside = True
+        return inside
 
     @property
     def blocked(self) -> bool:
@@ -322,7 +335,7 @@ class PlainBoxOffice:
         for objection in self._objections(ticket, event_id, secret, at, out=out):
             if not (forced and objection in OVERRIDABLE):
                 return objection
-        ticket.inside = not out
+        ticket.passages.append((at, out))
         ticket.admissions += not out
         return "ok"
 

@@ -95,6 +95,34 @@ def test_only_who_is_inside_is_let_out():
     assert scan(admitted(), type="exit") == "ok"
 
 
+def test_an_exit_that_is_told_late_or_twice_lets_nobody_else_in():
+    ticket = issued()
+    went_out = NOW + timedelta(minutes=1)
+    assert told_late(ticket, NOW) == "ok"
+    assert told_late(ticket, went_out, type="exit") == "ok"
+    assert told_late(ticket, NOW + timedelta(minutes=2)) == "ok"
+    assert told_late(ticket, went_out, type="exit") == "ok"
+    assert ticket.inside
+    assert told_late(ticket, NOW + timedelta(minutes=3)) == "already_redeemed"
+
+
+def test_an_entry_that_is_told_late_keeps_nobody_out_who_has_left():
+    ticket = issued()
+    assert told_late(ticket, NOW + timedelta(hours=1)) == "ok"
+    assert told_late(ticket, NOW + timedelta(hours=2), type="exit") == "ok"
+    assert told_late(ticket, NOW) == "ok"
+    assert (ticket.inside, ticket.admissions) == (False, 2)
+    assert told_late(ticket, NOW + timedelta(hours=3)) == "ok"
+
+
+def test_of_passages_in_doubtful_order_the_way_in_counts():
+    ticket = issued()
+    assert told_late(ticket, NOW) == "ok"
+    assert told_late(ticket, NOW + timedelta(minutes=4), type="exit") == "ok"
+    assert told_late(ticket, NOW) == "ok"
+    assert ticket.inside
+
+
 def test_a_refused_scan_is_recorded_and_changes_nothing():
     ticket = admitted()
     scan(ticket, scanner_id="gate 2")

@@ -135,6 +135,16 @@ def test_an_admission_that_comes_in_late_may_be_the_first(given):
     assert shown(given, SECOND)["first_admitted_at"] == DOORS + DAY
 
 
+def test_the_latest_passage_tells_who_is_inside(given):
+    visitor = scanned(scanned(ticket(FIRST), DOORS), DOORS + HOUR, type="exit")
+    visitor = scanned(visitor, DOORS + DAY)
+    given(visitor, scanned(ticket(SECOND), DOORS + DAY))
+    given(scanned(visitor, DOORS + HOUR, type="exit"))
+    assert shown(given)["inside"]
+    given(scanned(visitor, DOORS + DAY + HOUR, type="exit"))
+    assert not shown(given)["inside"]
+
+
 def test_a_refused_scan_changes_nothing(given):
     given(scanned(ticket(FIRST), event_id=OTHER_FESTIVAL), scanned(ticket(SECOND)))
     assert (shown(given)["inside"], shown(given)["admissions"]) == (False, 0)

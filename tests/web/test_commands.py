@@ -229,6 +229,14 @@ def test_a_nonce_admits_nobody_else(office: BoxOffice):
     assert office.scan(event, secret=first["secret"], nonce="0001", type="exit")["type"] == "exit"
 
 
+def test_a_nonce_of_another_gate_is_another_attempt(office: BoxOffice):
+    event = office.event()
+    attempt = {"secret": office.ticket(event, office.customer())["secret"], "nonce": "17"}
+    assert office.scan(event, **attempt, scanner_id="gate-1")["status"] == "ok"
+    assert office.scan(event, **attempt, scanner_id="gate-2")["reason"] == "already_redeemed"
+    assert office.scan(event, **attempt, scanner_id="gate-1")["status"] == "ok"
+
+
 @pytest.mark.parametrize("verb", ["publish", "start", "complete", "cancel"])
 def test_a_command_without_a_body_needs_no_content_type(office: BoxOffice, verb: str):
     event = office.event(publish=False)

@@ -43,8 +43,8 @@ class NewCheckIn(Strict):
         128,
         shortest=1,
         metadata={
-            "description": "The same attempt (event, type, and what was shown) with the same nonce"
-            " returns the first answer."
+            "description": "The same attempt (event, type, scanner_id, and what was shown) with the"
+            " same nonce returns the first answer."
         },
     )
     at = Instant(

@@ -1,6 +1,7 @@
 """What a migration does to what was there before."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -32,7 +33,7 @@ from projections.customers import customer_words
 from projections.engine.rows import Memory, Rows
 from projections.words import plain, replace_words, words
 from tests.application.store.conftest import OpenEngine
-from tests.domain.given import NOW, details
+from tests.domain.given import DOORS, END, NOW, details
 
 WORD_TABLES = (customer_words, orders.names.words, tickets.names.words)
 
@@ -102,6 +103,36 @@ def test_what_was_published_before_it_was_cancelled_is_told_from_the_log(
     with engine.connect() as connection:
         query = select(catalogue.c.event_id).where(catalogue.c.published)
         assert connection.execute(query).scalars().all() == [shown]
+
+
+def test_when_somebody_last_passed_a_gate_is_told_from_the_log(
+    database_url: str, open_database: OpenEngine
+) -> None:
+    engine = open_database(database_url)
+    migrate_to(engine, "0014")
+    before = Table(
+        "tickets", MetaData(), *(c._copy() for c in tickets.tickets.c if c.name != "passed_at")
+    )
+    visitor, absent = uuid7(), uuid7()
+    scans = [("Issued", NOW), ("Admitted", DOORS), ("LetOut", END), ("Voided", END + timedelta(1))]
+    with writing(engine) as connection:
+        for ticket_id, admissions in (visitor, 1), (absent, 0):
+            ids = dict.fromkeys(("event_id", "ticket_type_id", "order_id", "holder_id"), uuid7())
+            row = {"id": ticket_id, **ids, "secret": "s", "admissions": admissions}
+            given = {"status": "issued", "blocked": False, "inside": False, "transfers": 0}
+            connection.execute(insert(before).values(**row, **given, issued_at=NOW))
+        for version, (what, at) in enumerate(scans, 1):
+            fact = {"position": version, "stream_id": visitor, "version": version}
+            rest = {"payload": "{}", "metadata": "{}", "occurred_at": at, "recorded_at": NOW}
+            connection.execute(
+                insert(events).values(topic=f"Ticket.{what}", **fact, **rest, hash=b"")
+            )
+    migrations.upgrade(engine)
+    with engine.connect() as connection:
+        passed = dict(
+            connection.execute(select(tickets.tickets.c.id, tickets.tickets.c.passed_at)).all()
+        )
+    assert passed == {visitor: END, absent: None}
 
 
 def test_events_are_found_by_plain_letters_as_the_catalogue_finds_them(
