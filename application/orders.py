@@ -7,7 +7,7 @@ from uuid import UUID
 
 from application.store.work import Work
 from domain.customer import Customer
-from domain.errors import AlreadyExists, DomainError, EventCancelled, InvalidOrder
+from domain.errors import AlreadyExists, DomainError, InvalidOrder
 from domain.event import Event, Quantities
 from domain.ids import new_secret, uuid7
 from domain.order import Line, Order, Sale
@@ -119,7 +119,7 @@ def _line(event: Event, wish: Wish) -> Line:
 
 def _settle(work: Work, order: Order, event: Event, payment: Payment) -> DomainError | None:
     """Take the payment and issue the tickets; a refused payment stays on record."""
-    why_not = EventCancelled() if event.status == "cancelled" else None
+    why_not = event.why_no_sale(work.now)
     refusal = order.pay(payment.method, payment.reference, payment.amount, work.now, why_not)
     newly_paid = bool(order.pending_events) and refusal is None
     work.save(order)

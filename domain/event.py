@@ -294,6 +294,15 @@ class Event(Aggregate):
         except KeyError:
             raise NotFound(f"The event has no ticket type {ticket_type_id}.") from None
 
+    def why_no_sale(self, at: datetime) -> EventCancelled | EventOver | None:
+        """What speaks against a payment at that time: it would buy what can no more be used. An
+        event that was called off takes none, whenever it was made."""
+        if self.status == "cancelled":
+            return EventCancelled()
+        if self.ended_at is not None and at >= self.ended_at:
+            return EventOver()
+        return None
+
     def why_no_entry(self, at: datetime) -> str | None:
         """Why nobody may pass the gate at that time; None when the gate is open. A scanner that was
         offline may tell of it after the event has ended; a clock from before there was an event

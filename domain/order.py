@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from eventsourcing.domain import event as records
@@ -75,9 +75,16 @@ class Order(Aggregate):
 
     class PaymentRefused(Aggregate.Event):
         TOPIC = "Order.PaymentRefused"
+        class_version = 2
         sale: Sale
         reference: str
+        amount: int | None
         refusal: str
+
+        @staticmethod
+        def upcast_v1_v2(content: dict[str, Any]) -> None:
+            """What was offered was not recorded."""
+            content["amount"] = None
 
     class Refunded(Aggregate.Event):
         TOPIC = "Order.Refunded"
@@ -155,6 +162,7 @@ class Order(Aggregate):
             self._payment_refused(
                 sale=replace(self.sale, payment_method=method),
                 reference=reference,
+                amount=self.total if amount is None else amount,
                 refusal=refusal.rule(),
                 timestamp=now,
             )
@@ -184,7 +192,7 @@ class Order(Aggregate):
 
     @records(PaymentRefused)
     def _payment_refused(
-        self, sale: Sale, reference: str, refusal: str, timestamp: datetime
+        self, sale: Sale, reference: str, amount: int | None, refusal: str, timestamp: datetime
     ) -> None:
         self.payment_attempts += 1
 
@@ -280,7 +288,7 @@ class Order(Aggregate):
     def _why_not_payable(
         self, amount: int | None, now: datetime, why_not: DomainError | None
     ) -> DomainError | None:
-        if self.status == "placed" and now >= self.expires_at:
+        if self.status == "expired" or (self.status == "placed" and now >= self.expires_at):
             return HoldExpired(f"The hold ran until {self.expires_at.isoformat()}.")
         if self.status in REFUNDABLE:
             return AlreadyPaid("It was paid by another payment; this one is to be given back.")

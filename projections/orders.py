@@ -78,6 +78,7 @@ order_payments = Table(
     Column("at", UTCDateTime, nullable=False),
     Column("method", Text, nullable=False),
     Column("reference", Text, nullable=False),
+    Column("amount", BigInteger),
     Column("refusal", Text),
     Index("ix_order_payments_order_id", "order_id", "id"),
     Index("ix_order_payments_reference", "reference"),
@@ -130,14 +131,19 @@ def paid(rows: Rows, event: Order.Paid) -> None:
     order.payment_method = event.sale.payment_method
     order.paid = sum(event.amounts.values())
     order.paid_at = event.occurred_at
-    _add_payment(rows, event, refusal=None)
+    _add_payment(rows, event, order.paid, refusal=None)
 
 
 def payment_refused(rows: Rows, event: Order.PaymentRefused) -> None:
-    _add_payment(rows, event, refusal=event.refusal)
+    _add_payment(rows, event, event.amount, event.refusal)
 
 
-def _add_payment(rows: Rows, event: Order.Paid | Order.PaymentRefused, refusal: str | None) -> None:
+def _add_payment(
+    rows: Rows,
+    event: Order.Paid | Order.PaymentRefused,
+    amount: int | None,
+    refusal: str | None,
+) -> None:
     rows.add(
         order_payments,
         id=event.position,
@@ -145,6 +151,7 @@ def _add_payment(rows: Rows, event: Order.Paid | Order.PaymentRefused, refusal: 
         at=event.occurred_at,
         method=event.sale.payment_method,
         reference=event.reference,
+        amount=amount,
         refusal=refusal,
     )
 
@@ -278,7 +285,7 @@ def order(connection: Connection, order_id: UUID) -> dict[str, Any] | None:
         **_shown({name: tickets[0]._mapping[name] for name in _SHOWN}),
         "ticket_ids": [ticket.ticket_id for ticket in tickets],
         "lines": _lines(tickets, currency),
-        "payments": _payments(connection, order_id),
+        "payments": _payments(connection, order_id, currency),
         "refunds": _refunds(connection, order_id, tickets, currency) if is_refunded else [],
     }
 
@@ -328,13 +335,16 @@ def _lines(tickets: Sequence[Row[Any]], currency: str) -> list[dict[str, Any]]:
     ]
 
 
-def _payments(connection: Connection, order_id: UUID) -> list[dict[str, Any]]:
+def _payments(connection: Connection, order_id: UUID, currency: str) -> list[dict[str, Any]]:
     query = (
         select(*(column for column in order_payments.c if column.name != "order_id"))
         .where(order_payments.c.order_id == order_id)
         .order_by(order_payments.c.id)
     )
-    return [dict(row._mapping) for row in connection.execute(query)]
+    return [
+        {**row._mapping, "amount": None if row.amount is None else to_decimal(row.amount, currency)}
+        for row in connection.execute(query)
+    ]
 
 
 def _refunds(

@@ -12,7 +12,14 @@ from structlog.testing import capture_logs
 import migrations
 from application.composition import Turnstile, compose
 from application.customers import change_customer, register_customer
-from application.events import cancel_event, change_event, create_event, publish_event, start_event
+from application.events import (
+    cancel_event,
+    change_event,
+    complete_event,
+    create_event,
+    publish_event,
+    start_event,
+)
 from application.gate import check_in, transfer_ticket
 from application.orders import (
     Wish,
@@ -34,6 +41,7 @@ from domain.errors import (
     AlreadyExists,
     AmountMismatch,
     EventCancelled,
+    EventOver,
     HoldExpired,
     HoldStillRuns,
     InvalidOrder,
@@ -350,6 +358,19 @@ def test_an_order_of_a_cancelled_event_is_neither_placed_nor_paid_but_refunded(d
     with pytest.raises(EventCancelled):
         desk.place(THIRD, order=UUID(int=23))
     assert desk.do(refund_order, order_id=ORDER).body["status"] == "refunded"
+
+
+def test_an_order_is_not_paid_once_the_event_is_over(desk: Desk):
+    desk.place(FIRST)
+    desk.place(SECOND, order=OTHER_ORDER)
+    desk.do(start_event, event_id=FESTIVAL)
+    desk.now += timedelta(minutes=2)
+    desk.do(complete_event, event_id=FESTIVAL)
+    with pytest.raises(EventOver):
+        desk.pay()
+    assert desk.kinds(ORDER, FIRST) == ["Order.Placed", "Order.PaymentRefused"]
+    desk.now -= timedelta(minutes=1)
+    assert desk.pay(OTHER_ORDER).body["status"] == "paid"
 
 
 def test_each_ticket_type_has_one_line(desk: Desk):

@@ -225,16 +225,17 @@ class PlainBoxOffice:
         if was_paid and told_before and amount in {None, order.total}:
             return "nothing"
         order.attempts += 1
+        event = self.events[order.event]
+        if order.status == "expired" or (order.status == "placed" and self.now >= order.expires):
+            return "HoldExpired"
         if order.status != "placed":
             return "AlreadyPaid" if is_paid else "WrongOrderStatus"
-        if self.now >= order.expires:
-            return "HoldExpired"
-        if self.events[order.event].status == "cancelled":
-            return "EventCancelled"
+        if event.status in {"cancelled", "completed"}:
+            return f"Event{'Cancelled' if event.status == 'cancelled' else 'Over'}"
         if amount not in {None, order.total}:
             return "AmountMismatch"
         order.status, order.reference = "paid", reference
-        types = self.events[order.event].types
+        types = event.types
         for ticket, kind in order.tickets.items():
             self.tickets[ticket] = PlainTicket(
                 order.event, kind, order.customer, types[kind].reentry, {}

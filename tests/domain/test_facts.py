@@ -281,6 +281,15 @@ def test_a_snapshot_of_another_shape_is_not_used(monkeypatch: pytest.MonkeyPatch
     assert from_snapshot(Order, order.id, order.version, snapshot) is None
 
 
+def test_a_payment_refused_by_a_version_that_did_not_record_its_amount_is_read():
+    fact = SAMPLES[Order.PaymentRefused]
+    entry = recorded(fact)
+    assert isinstance(fact, Order.PaymentRefused)
+    payload = entry.payload.replace('"v":2', '"v":1').replace(f'"amount":{fact.amount},', "")
+    assert payload != entry.payload
+    assert vars(to_fact(entry._replace(payload=payload))) == vars(to_fact(entry)) | {"amount": None}
+
+
 def test_a_fact_of_an_earlier_version_is_read_as_it_would_be_written_now(
     monkeypatch: pytest.MonkeyPatch, changed_classes: None
 ):

@@ -159,6 +159,7 @@ def test_other_money_for_a_paid_order_is_refused_and_recorded(
     fact = last(order)
     assert isinstance(fact, Order.PaymentRefused)
     assert (fact.refusal, fact.reference) == ("already-paid", reference)
+    assert fact.amount == (amount or 11000)
     assert (order.status, order.payment_attempts) == (status, 2)
     assert pay_again(order) is None
 
@@ -178,6 +179,7 @@ def test_a_wrong_amount_is_refused_and_recorded(amount: int):
     fact = last(order)
     assert isinstance(fact, Order.PaymentRefused)
     assert (fact.refusal, fact.sale.payment_method) == ("amount-mismatch", "cash")
+    assert fact.amount == amount
     assert (order.status, order.sale.payment_method) == ("placed", "card")
 
 
@@ -194,15 +196,18 @@ def test_the_last_moment_of_a_hold_still_pays():
     assert pay(order, now=HOLD_ENDS - MOMENT) is None
 
 
-def test_a_hold_lapses_at_exactly_its_end():
-    order = placed()
+@pytest.mark.parametrize(("lapsed", "status"), [(placed, "placed"), (expired, "expired")])
+def test_a_hold_lapses_at_exactly_its_end_whether_it_has_been_ended_yet_or_not(
+    lapsed: Callable[[], Order], status: str
+):
+    order = lapsed()
     assert isinstance(pay(order, now=HOLD_ENDS), HoldExpired)
     fact = last(order)
     assert isinstance(fact, Order.PaymentRefused)
-    assert (fact.refusal, order.status) == ("hold-expired", "placed")
+    assert (fact.refusal, order.status) == ("hold-expired", status)
 
 
-@pytest.mark.parametrize("ended", [cancelled, expired, refunded])
+@pytest.mark.parametrize("ended", [cancelled, refunded])
 def test_an_order_that_has_ended_cannot_be_paid(ended: Callable[[], Order]):
     order = ended()
     status = order.status

@@ -126,6 +126,7 @@ def test_a_paid_order_shows_its_payment(given):
     assert (of["status"], of["paid"], of["paid_at"]) == ("paid", "110.00", NOW + HOUR / 4)
     (payment,) = of["payments"]
     assert (payment["method"], payment["reference"]) == ("card", "ch_1")
+    assert payment["amount"] == "110.00"
     assert (payment["at"], payment["refusal"]) == (NOW + HOUR / 4, None)
     assert (shown(given, OTHER_ORDER)["paid"], shown(given, OTHER_ORDER)["payments"]) == (
         "0.00",
@@ -147,7 +148,8 @@ def test_a_refused_payment_is_shown_and_pays_nothing(given):
     bought.pay("voucher", "v_1", 1, NOW)
     given(bought, paid(other(), at=NOW + HOUR))
     of = shown(given)
-    assert [payment["refusal"] for payment in of["payments"]] == ["amount-mismatch"]
+    (refused,) = of["payments"]
+    assert (refused["refusal"], refused["amount"]) == ("amount-mismatch", "0.01")
     assert (of["status"], of["paid"], of["payment_method"]) == ("placed", "0.00", "card")
 
 

@@ -152,7 +152,7 @@ def summarize_events(connection: Connection, query: dict[str, Any]) -> Any:
 @blueprint.asks(LowCapacityQuery)
 @blueprint.shows(LowCapacityPage)
 def list_low_capacity(connection: Connection, query: dict[str, Any]) -> Any:
-    """List events on sale that are nearly full, the fullest first"""
+    """List events, published or ongoing, that are nearly full, the fullest first"""
     return event_summaries.low_capacity(connection, **query)
 
 

@@ -50,7 +50,12 @@ class TicketTypeChanges(Strict):
     sale_ends_at = Instant(allow_none=True)
     min_per_order = count(1, MOST_PER_ORDER)
     max_per_order = count(1, MOST_PER_ORDER, allow_none=True)
-    reentry = Flag(metadata={"description": "Whether someone let out may come in again."})
+    reentry = Flag(
+        metadata={
+            "description": "Whether someone let out may come in again. It counts for tickets that"
+            " are issued afterwards."
+        }
+    )
 
 
 class NewTicketType(TicketTypeChanges):

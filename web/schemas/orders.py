@@ -106,6 +106,14 @@ class PaymentAttempt(Schema):
     at = fields.DateTime(required=True)
     method = fields.String(required=True)
     reference = fields.String(required=True)
+    amount = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "What was paid, or offered and refused: money to give back. Null for a"
+            " refusal that an early version recorded."
+        },
+    )
     refusal = fields.String(
         required=True, allow_none=True, metadata={"description": "Why not; null when it was taken."}
     )
