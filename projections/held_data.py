@@ -21,7 +21,7 @@ from projections.customer_statistics import CUSTOMER_STATISTICS, statistics
 from projections.customers import CUSTOMERS, customer, customers
 from projections.engine.tables import parked
 from projections.gate_lists import GATE_LISTS, gate_transfers
-from projections.orders import ORDERS, order, order_tickets, orders
+from projections.orders import ORDERS, order, order_refunds, order_tickets, orders
 from projections.tickets import TICKETS, ticket, tickets
 
 MODELS = (CUSTOMERS, CUSTOMER_STATISTICS, ORDERS, TICKETS, GATE_LISTS)
@@ -55,20 +55,20 @@ def held_about(connection: Connection, customer_id: UUID) -> Item | None:
     }
 
 
-def idle_customers(
-    connection: Connection, now: datetime, since: datetime, limit: int
-) -> list[UUID]:
-    """Customers who registered before `since` and did nothing from then on: no change, no order,
-    no transfer; and who hold no ticket for an event that is not over. Not the erased.
+def idle_customers(connection: Connection, since: datetime, limit: int) -> list[UUID]:
+    """Customers who registered before `since`, did nothing from then on (no change, no order, no
+    transfer), got nothing back, and neither hold a ticket nor have paid for an order of an event
+    that ends later than that: they may have to be reached, or given their money back. Not the
+    erased.
 
     Nobody while events wait that one of `RETENTION_MODELS` could not take: it may show too little.
     """
-    return list(connection.execute(_idle(now, since).limit(limit)).scalars())
+    return list(connection.execute(_idle(since).limit(limit)).scalars())
 
 
-def count_idle_customers(connection: Connection, now: datetime, since: datetime) -> int:
+def count_idle_customers(connection: Connection, since: datetime) -> int:
     """How many they are."""
-    query = select(func.count()).select_from(_idle(now, since).subquery())
+    query = select(func.count()).select_from(_idle(since).subquery())
     return connection.execute(query).scalar_one()
 
 
@@ -168,14 +168,16 @@ def _while_held(customer_id: UUID, entries: Iterable[Entry]) -> Iterator[Item]:
             yield _told(entry, was_theirs)
 
 
-def _idle(now: datetime, since: datetime) -> Select[Any]:
+def _idle(since: datetime) -> Select[Any]:
     c = customers.c
+    refunded = and_(orders.c.customer_id == c.id, order_refunds.c.order_id == orders.c.id)
     return (
         select(c.id)
         .where(c.erased.is_(False), c.registered_at < since)
         .where(~exists().where(orders.c.customer_id == c.id, orders.c.placed_at >= since))
         .where(~exists().where(events.c.stream_id == c.id, events.c.occurred_at >= since))
-        .where(c.id.not_in(_transferring(since)), c.id.not_in(_holding(now)))
+        .where(~exists().where(refunded, order_refunds.c.at >= since))
+        .where(c.id.not_in(_transferring(since)), c.id.not_in(_involved(since)))
         .where(~exists().where(parked.c.read_model.in_([model.name for model in RETENTION_MODELS])))
         .order_by(c.registered_at, c.id)
     )
@@ -190,14 +192,16 @@ def _transferring(since: datetime) -> Any:
     )
 
 
-def _holding(now: datetime) -> Select[Any]:
-    c = catalogue.c
-    is_to_come = and_(c.status.not_in(("cancelled", "completed")), c.ends_at >= now)
-    return (
-        select(tickets.c.holder_id)
-        .join_from(tickets, catalogue, c.event_id == tickets.c.event_id)
-        .where(tickets.c.status == "issued", is_to_come)
+def _involved(since: datetime) -> Any:
+    """Who comes or came to an event that ends after that, called off or not, or has paid for it."""
+    of_late = select(catalogue.c.event_id).where(catalogue.c.ends_at >= since)
+    holding = select(tickets.c.holder_id).where(
+        tickets.c.status == "issued", tickets.c.event_id.in_(of_late)
     )
+    having_paid = select(orders.c.customer_id).where(
+        orders.c.paid > orders.c.refunded, orders.c.event_id.in_(of_late)
+    )
+    return holding.union(having_paid)
 
 
 _OF_TICKET = (

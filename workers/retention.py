@@ -40,9 +40,8 @@ def erase_idle(turnstile: Turnstile) -> int:
         except Postponed as error:
             logger.warning("retention.postponed", reason=str(error))
             break
-        now = datetime.now(UTC)
         with turnstile.engine.connect() as connection:
-            due = held_data.idle_customers(connection, now, now - kept, BATCH)
+            due = held_data.idle_customers(connection, datetime.now(UTC) - kept, BATCH)
         done = _erase(turnstile, due, seen)
         erased += done
         if len(due) < BATCH or not done:
@@ -52,12 +51,12 @@ def erase_idle(turnstile: Turnstile) -> int:
 
 def count_idle(turnstile: Turnstile) -> int:
     """How many `erase_idle` would erase now. Raises `Postponed` when it would erase nobody yet."""
-    kept, now = turnstile.settings.retention, datetime.now(UTC)
+    kept = turnstile.settings.retention
     if kept is None:
         return 0
     _caught_up_to(turnstile)
     with turnstile.engine.connect() as connection:
-        return held_data.count_idle_customers(connection, now, now - kept)
+        return held_data.count_idle_customers(connection, datetime.now(UTC) - kept)
 
 
 def _caught_up_to(turnstile: Turnstile) -> int:
