@@ -26,8 +26,8 @@ WARM_UP, BARE = 20, 100
 JUDGED_AT = 1_000_000
 MOST_MS = 10.0
 MOST_GROWTH = 1.5
-NOT_THE_QUERY = ("FROM tracking", "FROM log_head", "FROM api_keys")
-"""Statements by which an answer says how new it is, and who asks."""
+NOT_THE_QUERY = ("FROM tracking", "FROM log_head", "FROM api_keys", "ROLLBACK")
+"""Statements by which an answer says how new it is, and who asks; and the end of a snapshot."""
 
 Statement = tuple[str, Any]
 Paths = dict[str, list[str]]

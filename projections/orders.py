@@ -78,8 +78,8 @@ order_payments = Table(
     Column("at", UTCDateTime, nullable=False),
     Column("method", Text, nullable=False),
     Column("reference", Text, nullable=False),
-    Column("amount", BigInteger),
     Column("refusal", Text),
+    Column("amount", BigInteger),
     Index("ix_order_payments_order_id", "order_id", "id"),
     Index("ix_order_payments_reference", "reference"),
 )

@@ -1,7 +1,8 @@
 """Queries: a connection to read from, a state that is new enough, and an answer that says so."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache, partial, wraps
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -14,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from application.store import log, signals
-from application.store.database import for_queries
+from application.store.database import as_of_one_moment, for_queries
 from application.store.tables import tracking
 from domain.errors import NotFound
 from projections.engine.parking import VERSION_TAKEN
@@ -43,18 +44,21 @@ logger = structlog.get_logger(__name__)
 _position_form = re.compile(r"[0-9]{1,18}").fullmatch
 
 
-def reads(*models: ReadModel) -> Callable[[Callable[..., Any]], View]:
+def reads(*models: ReadModel, together: bool = False) -> Callable[[Callable[..., Any]], View]:
     """Give the view a connection, once these models have seen what the caller has seen.
 
-    The view returns the answer, or what to answer with; its `version`, if it has one, becomes the
-    `ETag`. Without a model it reads the log itself. Where there is a replica, it answers.
+    A view that asks several things reads them `together`, as of one moment. It returns the answer,
+    or what to answer with; its `version`, if it has one, becomes the `ETag`. Without a model it
+    reads the log itself. Where there is a replica, it answers.
     """
-    return _answering([model.name for model in models], lambda: turnstile().readers)
+    tables = _tables_of(models) if together else ()
+    return _answering([model.name for model in models], lambda: turnstile().readers, tables)
 
 
 def reads_version(model: ReadModel) -> Callable[[Callable[..., Any]], View]:
-    """The same for a view that shows the one aggregate in its path, with its `version`."""
-    return _answering([model.name], lambda: turnstile().readers, with_version=True)
+    """The same for a view that shows the one aggregate in its path, together with its `version`."""
+    tables = _tables_of([model])
+    return _answering([model.name], lambda: turnstile().readers, tables, with_version=True)
 
 
 def reads_primary() -> Callable[[Callable[..., Any]], View]:
@@ -69,8 +73,16 @@ def found(value: T | None, kind: str, wanted: UUID | str) -> T:
     return value
 
 
+def _tables_of(models: Sequence[ReadModel]) -> tuple[str, ...]:
+    return tuple(table.name for model in models for table in model.tables)
+
+
 def _answering(
-    names: list[str], engine_of: Callable[[], Engine], *, with_version: bool = False
+    names: list[str],
+    engine_of: Callable[[], Engine],
+    together: Sequence[str] = (),
+    *,
+    with_version: bool = False,
 ) -> Callable[[Callable[..., Any]], View]:
     def decorator(view: Callable[..., Any]) -> View:
         narrows = hasattr(view, "narrows")
@@ -80,7 +92,7 @@ def _answering(
             engine, wanted = engine_of(), _wanted_position()
 
             def look() -> tuple[int, Any] | None:
-                with for_queries(engine).connect() as connection:
+                with _connection(engine, together) as connection:
                     aggregate_id = next(iter(ids.values())) if with_version else None
                     position, version = _seen(connection, names, aggregate_id)
                     if wanted is not None and position < wanted:
@@ -98,6 +110,10 @@ def _answering(
         return wrapper
 
     return decorator
+
+
+def _connection(engine: Engine, together: Sequence[str]) -> AbstractContextManager[Connection]:
+    return as_of_one_moment(engine, together) if together else for_queries(engine).connect()
 
 
 class _Seen(NamedTuple):

@@ -4,8 +4,8 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, wraps
@@ -33,6 +33,11 @@ VAULT = "turnstile_vault"
 POOL_SIZE = 5
 """Connections that a process keeps for queries, and for all else; in need it opens as many again.
 Threads may be more: one leads for all that issue commands, and a query takes milliseconds."""
+BEGIN = "turnstile_begin"
+"""Under this name a connection has in its `info` what is to be sent with its next statement."""
+_SNAPSHOT = """\
+BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; LOCK TABLE {tables} IN ACCESS SHARE MODE; """
+"""The snapshot is taken after the lock, by the first statement that asks for something."""
 PREPARED = "turnstile_prepared"
 """Under this name a connection that prepares its statements has a `Prepared` in its `info`."""
 PLANS = """
@@ -147,10 +152,31 @@ def for_queries(engine: Engine) -> Engine:
     return own
 
 
+@contextmanager
+def as_of_one_moment(engine: Engine, tables: Sequence[str]) -> Iterator[Connection]:
+    """A connection `for_queries` on which all statements of the block see the same moment, and
+    these tables: a rebuild that swaps others in waits.
+
+    What begins it goes with the first statement, so it costs one round trip, to end it.
+    """
+    with for_queries(engine).connect() as connection:
+        if not is_postgres(engine):  # where a transaction begins by itself
+            yield connection
+            return
+        connection.info[BEGIN] = _SNAPSHOT.format(tables=", ".join(tables))
+        try:
+            yield connection
+        finally:
+            if not connection.invalidated:
+                with suppress(DBAPIError):  # what was to be asked has been
+                    connection.exec_driver_sql("ROLLBACK")
+
+
 def _name_request(
-    _connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any
+    connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any
 ) -> tuple[str, Any]:
     """What could end the comment, or be taken for a parameter, is replaced."""
+    statement = connection.info.pop(BEGIN, "") + statement
     request_id = tracing.request_id()
     if request_id:
         statement = f"/*request_id='{_unsafe('_', request_id)}'*/ {statement}"

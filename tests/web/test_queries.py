@@ -2,15 +2,19 @@
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from application.store.database import for_queries, writing
 from application.store.signals import READ_MODELS as MOVED
@@ -328,6 +332,60 @@ def test_an_order_is_looked_up_with_few_questions(office: BoxOffice):
         office.get(f"/api/v1/orders/{placed['id']}", caught_up=False)
     # How new it is and which version, the order with its tickets, its payments.
     assert sum("SELECT" in sql.split("\n")[0] for sql in asked) == 3
+
+
+@contextmanager
+def meanwhile(office: BoxOffice, table: str, act: Callable[[], object]) -> Iterator[None]:
+    """Once a query has asked that table something, does `act`, of which the read models hear."""
+    pending = [act, office.catch_up]
+
+    def interrupt(_: Connection, sql: str) -> None:
+        while f"FROM {table}" in sql and pending:
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(pending.pop(0)).result()
+
+    with hearing(for_queries(office.turnstile.engine), after=interrupt):
+        yield
+    assert not pending
+
+
+def test_an_order_is_shown_as_of_one_moment(office: BoxOffice):
+    order = office.order(office.event(), office.customer(), quantity=2)
+    path = f"/api/v1/orders/{order['id']}"
+    office.catch_up()
+    with meanwhile(office, "orders", lambda: office.post(f"{path}/pay", {"method": "card"})):
+        shown = office.get(path, caught_up=False)
+    assert (shown["status"], shown["payments"], shown["version"]) == ("placed", [], 1)
+    with meanwhile(office, "tracking", lambda: office.post(f"{path}/refund")):
+        shown = office.get(path, caught_up=False)
+    assert (shown["status"], shown["refunds"], shown["version"]) == ("paid", [], 2)
+    assert office.get(path)["status"] == "refunded"
+
+
+def test_sales_and_statistics_are_shown_as_of_one_moment(office: BoxOffice):
+    event, customer = office.event(), office.customer()
+    office.sold(event, customer)
+    office.catch_up()
+    with meanwhile(office, "tickets_by_day", lambda: office.sold(event, customer)):
+        totals = office.get(f"/api/v1/events/{event['id']}/sales", caught_up=False)["totals"]
+    assert (totals["tickets"]["units_sold"], totals["orders"]["paid"]) == (1, 1)
+    price = Decimal(event["ticket_types"][ADULT]["price"])
+    with meanwhile(office, "customer_statistics", lambda: office.sold(event, customer)):
+        shown = office.get(f"/api/v1/customers/{customer['id']}/statistics", caught_up=False)
+    assert shown["total_orders_placed"] == 2
+    assert Decimal(shown["total_amount_spent"]) == 2 * price
+
+
+def test_a_ticket_type_is_no_newer_than_its_event(office: BoxOffice):
+    event = office.event()
+    path, (kind, *_) = f"/api/v1/events/{event['id']}", event["ticket_types"]
+    office.catch_up()
+    rename = partial(office.patch, f"{path}/ticket-types/{kind['id']}", {"name": "Renamed"})
+    with meanwhile(office, "catalogue", rename):
+        shown = office.get(path, caught_up=False)
+    assert shown["ticket_types"][0]["name"] == kind["name"]
+    assert shown["version"] == event["version"]
+    assert office.get(path)["ticket_types"][0]["name"] == "Renamed"
 
 
 def test_not_all_threads_wait_for_what_may_never_come(

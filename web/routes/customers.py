@@ -93,7 +93,7 @@ def get_customer(connection: Connection, customer_id: UUID) -> Any:
 
 
 @blueprint.get("/<uuid:customer_id>/statistics")
-@reads(CUSTOMER_STATISTICS)
+@reads(CUSTOMER_STATISTICS, together=True)
 @blueprint.shows(CustomerStatistics)
 def get_customer_statistics(connection: Connection, customer_id: UUID) -> Any:
     """Show what a customer ordered and spent"""

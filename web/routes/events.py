@@ -128,7 +128,7 @@ def list_events(connection: Connection, query: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/<uuid:event_id>")
-@reads(CATALOGUE)
+@reads(CATALOGUE, together=True)
 @blueprint.shows_version(CatalogueEvent)
 def get_event(connection: Connection, event_id: UUID) -> Any:
     """Look up an event with its ticket types"""
@@ -157,7 +157,7 @@ def list_low_capacity(connection: Connection, query: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/<uuid:event_id>/sales")
-@reads(SALES_BY_DAY)
+@reads(SALES_BY_DAY, together=True)
 @blueprint.asks(SalesQuery)
 @blueprint.shows(Sales)
 def get_sales(connection: Connection, query: dict[str, Any], event_id: UUID) -> Any:
