@@ -8,6 +8,8 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, cast
 
 import structlog
@@ -22,7 +24,7 @@ from werkzeug.exceptions import TooManyRequests
 from application.access.accounts import normal
 from application.access.identity import OF_KEYS, Unauthorized
 from application.settings import Settings
-from domain.ids import derived_id
+from application.store.database import vault_of
 from web.caller import caller
 from web.current import turnstile
 
@@ -31,6 +33,7 @@ WAYS_IN = (
     "accounts.log_in",
     "accounts.refresh_tokens",
     "accounts.change_email",
+    "accounts.change_password",
 )
 
 WRONG_PASSWORDS = parse("10 per 15 minutes")
@@ -159,12 +162,27 @@ def _limiter() -> Limiter:
 
 
 def _address() -> str:
-    return caller().ip or "unknown"
+    return _network(caller().ip)
+
+
+@lru_cache(maxsize=10_000)
+def _network(ip: str) -> str:
+    """What stands for one address: whoever has an IPv6 address has all that begin with the same 64
+    bits (RFC 4291, 2.5.1)."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return ip or "unknown"
+    if isinstance(address, IPv4Address):
+        return ip
+    return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
 
 
 def _place(email: str) -> tuple[str, str]:
-    """The account of that e-mail address, and the address that the request comes from."""
-    return str(derived_id("account", normal(email))), _address()
+    """The account of that e-mail address, which cannot be guessed from it, and the address that the
+    request comes from."""
+    account = vault_of(turnstile().engine).fingerprint(f"account {normal(email)}".encode())
+    return account, _address()
 
 
 def _actor() -> str:

@@ -1,10 +1,11 @@
 """Reading what was sent, before any rule is asked: JSON bodies and query strings."""
 
+import math
 from typing import Any
 
 import msgspec
 from marshmallow import Schema, ValidationError
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from web.current import asked, noted
 from web.encoding import JSON
@@ -63,11 +64,15 @@ def _read_body() -> Any:
 
 
 def _require_whole(data: bytes) -> None:
-    """Raise `BadRequest` for a body that broke off, of which granian passes on the part that came.
+    """Raise `BadRequest` for a body that broke off, of which granian passes on the part that came;
+    and `RequestEntityTooLarge`.
 
     Nothing at all would pass for the empty object, and take effect.
     """
     environ = asked().environ
+    most = asked().max_content_length or math.inf
+    if "HTTP_TRANSFER_ENCODING" in environ and len(data) >= most:
+        raise RequestEntityTooLarge  # of which werkzeug passes on as much as is allowed
     length = environ.get("CONTENT_LENGTH") or "0"
     announced = int(length) if length.isdecimal() else 0
     if len(data) < announced or (not data and "HTTP_TRANSFER_ENCODING" in environ):

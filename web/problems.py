@@ -11,10 +11,11 @@ from flask import Flask, Response, current_app
 from redis import RedisError
 from sqlalchemy.exc import DataError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, TooManyRequests
 
 from application import tracing
 from application.access.identity import Unauthorized
+from application.access.passwords import Busy
 from application.store.group_commit import StoreUnavailable
 from application.store.mapper import Undecodable
 from application.store.sealing import SealBroken
@@ -121,6 +122,7 @@ def register_problems(app: Flask) -> None:
     app.register_error_handler(BadCursor, _bad_cursor)
     app.register_error_handler(BadRequest, _bad_request)
     app.register_error_handler(HTTPException, http_problem)
+    app.register_error_handler(Busy, _busy)
     app.register_error_handler(NotCaughtUp, _not_caught_up)
     app.register_error_handler(ReplicaUnavailable, _replica_unavailable)
     for unavailable in (StoreUnavailable, OperationalError, PoolTimeout, RedisError, BrokerError):
@@ -154,6 +156,10 @@ def known_rules() -> dict[str, tuple[int | None, str]]:
 
 def _request_id() -> str:
     return tracing.request_id()
+
+
+def _busy(error: Busy) -> Response:
+    return http_problem(TooManyRequests(str(error), retry_after=RETRY_AFTER_SECONDS))
 
 
 def _refused(error: DomainError) -> Response:

@@ -96,7 +96,7 @@ def _answering(
                     aggregate_id = next(iter(ids.values())) if with_version else None
                     position, version = _seen(connection, names, aggregate_id)
                     if wanted is not None and position < wanted:
-                        _require_room_to_wait(names, wanted)
+                        _require_room_to_wait(connection, names, wanted)
                         return None
                     if not narrows:
                         permit_query(connection, ids)
@@ -155,11 +155,12 @@ def _wanted_position() -> int | None:
     return int(given)
 
 
-def _require_room_to_wait(names: list[str], wanted: int) -> None:
+def _require_room_to_wait(connection: Connection, names: list[str], wanted: int) -> None:
     """Half of the threads at most wait, so that the others can take commands, however far the read
-    models are behind and whatever positions are made up."""
+    models are behind; and half of these for positions that may be made up."""
     most = max(1, turnstile().settings.web_threads // 2)
-    if turnstile().signals.bells[_bell(names)].waiting >= most:
+    waiting = turnstile().signals.bells[_bell(names)].waiting
+    if waiting >= most or (waiting >= most // 2 and wanted > log.read_head(connection)):
         raise NotCaughtUp(f"Position {wanted} is not reached yet, and many wait; ask again.")
 
 

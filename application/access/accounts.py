@@ -125,8 +125,10 @@ def prepare_password(access: Access, account_id: UUID, current: str, new: str) -
 
     Raises `Unauthorized` if `current` is wrong, and `WeakPassword`.
     """
-    row = _row_of(access, account_id, current)
-    passwords.require_strong(new, row.email)
+    row = _row(access, accounts.c.id == account_id)
+    if row is not None:  # first, since the rest takes long
+        passwords.require_strong(new, row.email)
+    _require_right(row, current)
     return Prepared(_account(row), passwords.hash_of(new), row.password_hash)
 
 
@@ -146,8 +148,9 @@ def prepare_email(access: Access, account_id: UUID, password: str, email: str) -
 
     Raises `Unauthorized` for a wrong password, and `WeakPassword`.
     """
-    row = _row_of(access, account_id, password)
     passwords.require_strong(password, email)
+    row = _row(access, accounts.c.id == account_id)
+    _require_right(row, password)
     account = replace(_account(row), email=normal(email))
     return Prepared(account, row.password_hash, row.password_hash)
 
@@ -246,12 +249,10 @@ def _row(access: Access, condition: ColumnElement[bool]) -> Any:
         return connection.execute(select(accounts).where(condition)).first()
 
 
-def _row_of(access: Access, account_id: UUID, password: str) -> Any:
-    """Raises `Unauthorized` for another password than the account's."""
-    row = _row(access, accounts.c.id == account_id)
+def _require_right(row: Any, password: str) -> None:
+    """Raise `Unauthorized` for another password than the account's."""
     if row is None or not passwords.is_right(password, row.password_hash):
         raise Unauthorized("The current password is wrong.")
-    return row
 
 
 def _account(row: Any) -> Account:

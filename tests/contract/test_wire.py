@@ -27,6 +27,7 @@ QUIET = 1.0
 """Seconds after which nothing more is expected of a server that keeps the connection."""
 BODY = b'{"name":"Eve","email":"eve@example.org"}'
 CREATE = b"POST /api/v1/customers HTTP/1.1\r\nHost: x\r\n{key}Content-Type: application/json\r\n"
+TOO_MUCH = (BODY, *[b" " * 65_536] * 17, b"THIS IS NO JSON")
 PUBLISH = CREATE.replace(b"customers", b"events/{draft}/publish")
 SMUGGLED = CREATE + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
@@ -85,6 +86,10 @@ TRIES = (
         400, 400),
     Raw("a chunk of a negative size",
         PUBLISH + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n{}\r\n0\r\n\r\n", 400, 400),
+    Raw("more chunks than are taken, which hold something else behind the largest body",
+        CREATE + b"Transfer-Encoding: chunked\r\n\r\n"
+        + b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in TOO_MUCH) + b"0\r\n\r\n",
+        413, 413),
     Raw("a chunk that breaks off", PUBLISH + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
         400, NO_ANSWER, ends=True),
     Raw("a body that never comes", PUBLISH + b"Content-Length: 40\r\n\r\n",

@@ -1,6 +1,7 @@
 """Who asks too much is told to wait, and nobody else has to."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -10,7 +11,7 @@ from limits import parse
 from sqlalchemy import Connection
 
 from application.access import access as remembering
-from application.access import accounts, api_keys
+from application.access import accounts, api_keys, passwords
 from application.composition import Turnstile, compose
 from application.settings import Settings
 from tests.keys import bearer, service_key
@@ -139,6 +140,37 @@ def test_log_ins_from_one_address_are_few(limited: Limited):
     ]
     assert statuses == [401, 401, 429]
     assert asked(office, 1) == [200]
+
+
+def test_an_ipv6_network_counts_as_one_address(limited: Limited):
+    office = limited(rate_limit_address="2 per minute", rate_limit="")
+    assert asked(office, 1, address="2001:db8:0:1::1") == [200]
+    assert asked(office, 2, address="2001:db8:0:1:f::2") == [200, 429]
+    assert asked(office, 1, address="2001:db8:0:2::1") == [200]
+    assert asked(office, 2, address="::ffff:10.4.4.4") == [200, 200]
+    assert asked(office, 1, address="10.4.4.4") == [429]
+    assert asked(office, 1, address="::ffff:10.4.4.5") == [200]
+
+
+def test_passwords_that_wait_to_be_looked_at_leave_threads_to_others(office: BoxOffice):
+    with ExitStack() as taken:
+        for _ in range(passwords.AT_ONCE + passwords.MOST_WAITING):
+            taken.callback(passwords._room_to_wait.release)
+            assert passwords._room_to_wait.acquire(blocking=False)
+        attempt = {"email": "nobody@example.org", "password": PASSWORD}
+        refused = office.send("POST", "/api/v1/auth/login", json=attempt)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+    assert office.send("POST", "/api/v1/auth/login", json=attempt).status_code == 401
+
+
+def test_a_weak_new_password_is_refused_before_the_present_one_is_looked_at(
+    office: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    email = f"{uuid4()}@example.org"
+    account = accounts.create(office.turnstile.access, email, PASSWORD, "auditor")
+    monkeypatch.setattr(passwords, "is_right", pytest.fail)
+    with pytest.raises(passwords.WeakPassword):
+        accounts.prepare_password(office.turnstile.access, account.id, PASSWORD, "short")
 
 
 def test_wrong_passwords_for_an_account_are_few_and_right_ones_are_not_counted(office: BoxOffice):

@@ -117,7 +117,7 @@ def keys() -> None:
         limits = key.scopes or [str(event_id) for event_id in key.event_ids]
         made_at = key.created_at.strftime(printing.SHORT_TIME)
         purpose = f"{key.role}: {', '.join(limits)}"
-        name = Text("".join(one if one.isprintable() else "?" for one in key.name))
+        name = Text(printing.printable(key.name))
         table.add_row(str(key.id), name, purpose, made_at, _state(key))
     printing.out.print(table)
 

@@ -22,6 +22,12 @@ _is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 INDENT = 27
 MOST_POSITIONS = 5
 SHORT_TIME = "%Y-%m-%d %H:%M:%S"
+_BY_TIME = ", by when it happened (UTC)\n"
+
+
+def printable(text: str) -> str:
+    """What strangers have written, without what would make a terminal do something."""
+    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def json_text(value: Any) -> str:
@@ -95,7 +101,7 @@ def timeline(
     at: datetime | None,
 ) -> None:
     """Everything recorded of it, oldest first; what lies after the moment asked for is dimmed."""
-    out.print(f"[bold]{kind} {aggregate_id}[/bold], by when it happened (UTC)\n", highlight=False)
+    out.print(Text.assemble((printable(f"{kind} {aggregate_id}"), "bold"), _BY_TIME))
     for item in recorded:
         after = then is not None and _is_after(item, then, at)
         _print_item(item, "dim" if after else "")
@@ -113,7 +119,9 @@ def difference_table(kind: str, changed: dict[str, Any]) -> None:
         table.add_column(name, overflow="fold")
     for change in changed["changes"]:
         before, after = (_value(change[when]) for when in ("before", "after"))
-        table.add_row(Text(change["path"]), before, after, _positions(change["positions"]))
+        table.add_row(
+            Text(printable(change["path"])), before, after, _positions(change["positions"])
+        )
     out.print(table if changed["changes"] else "Nothing changed.")
 
 
@@ -147,7 +155,7 @@ def comparison(found: Comparison) -> None:
         )
     for table in found.tables:
         for example in table.examples:
-            click.echo(f"  {table.table}: {example.fault}: {_example(example)}")
+            click.echo(f"  {table.table}: {example.fault}: {printable(_example(example))}")
 
 
 def comparisons(found: list[Comparison]) -> None:
@@ -183,7 +191,7 @@ def waiting(streams: list[dict[str, Any]]) -> None:
             f"{stream['read_model']}: stream {stream['stream_id']}, since "
             f"{stream['since'].strftime(SHORT_TIME)}: {_span(stream)}"
         )
-        click.echo(f"  {stream['error']}")
+        click.echo(f"  {printable(stream['error'])}")
 
 
 def _span(stream: dict[str, Any]) -> str:
@@ -224,8 +232,9 @@ def _print_item(item: dict[str, Any], style: str) -> None:
     """One line for what happened, and its data below, indented."""
     moment = item["occurred_at"].strftime(SHORT_TIME)
     line = Text(f"{item['version']:>4}  {moment}  ", style=style)
-    line.append(item["what"], style=f"{style} bold")
-    line.append(f"  by {item['who'] or 'nobody'}, position {item['position']}", style="dim")
+    line.append(printable(item["what"]), style=f"{style} bold")
+    who = printable(item["who"]) or "nobody"
+    line.append(f"  by {who}, position {item['position']}", style="dim")
     out.print(line, no_wrap=True, overflow="ellipsis")
     data = ", ".join(f"{key}: {_brief(value)}" for key, value in item["data"].items())
     if data:
@@ -251,4 +260,4 @@ def _brief(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_brief, value))
     text = str(value)
-    return f"…{text[-8:]}" if _is_id(text) else text
+    return f"…{text[-8:]}" if _is_id(text) else printable(text)

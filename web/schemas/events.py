@@ -175,7 +175,7 @@ EventPage = page_of(ListedEvent)
 
 class EventQuery(Strict):
     q = Text(200, metadata={"description": "Words in title, organizer, venue or category."})
-    category = Text(100)
+    category = Text(SHORT)
     status = fields.String(
         validate=validate.OneOf(EVENT_STATUSES),
         metadata={"description": "Without it: published, ongoing and completed ones."},

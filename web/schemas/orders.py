@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from domain.limits import MOST_PER_ORDER
+from domain.limits import MOST_PER_ORDER, SHORT
 from web.schemas.common import Recorded, page_of, version
 from web.schemas.fields import Id, Strict, Text, after, amount, count, limit, token
 
@@ -146,7 +146,7 @@ class OrderQuery(Strict):
     event_id = Id()
     customer_id = Id()
     status = fields.String(validate=validate.OneOf(ORDER_STATUSES))
-    payment_method = token()
+    payment_method = Text(SHORT)
     q = Text(
         200,
         metadata={"description": "An order's id, a payment's reference, or a customer's words."},

@@ -6,8 +6,13 @@ from contextlib import closing
 import pytest
 
 from application.composition import compose
+from application.customers import register_customer
 from application.import_lines import Names
+from application.presenting import show
 from application.settings import Settings
+from application.store.work import Command, Context
+from domain.customer import Profile
+from domain.ids import uuid7
 from tests.later_version import from_a_later_version
 from tests.web.cli.commands import Run
 from tests.workers.tallies import change
@@ -43,6 +48,19 @@ def test_history_shows_what_changed_between_two_moments(run: Run) -> None:
     changed = json.loads(run(*ticket, "--diff", "2026-01-03T10:00", "2026-03-01", "--json").output)
     assert [change["path"] for change in changed["changes"]] == ["/inside", "/admissions"]
     assert run(*ticket, "--diff", "3", "3").output.endswith("Nothing changed.\n")
+
+
+def test_history_leaves_out_what_would_make_a_terminal_do_something(
+    run: Run, migrated_url: str
+) -> None:
+    hostile = "\x1b[2Jgift\x1b]0;title\x07\u202e"
+    with closing(compose(Settings(database_url=migrated_url))) as turnstile:
+        about = {"customer_id": uuid7(), "profile": Profile(hostile, "ada@example.org")}
+        context = Context(actor=f"service:{hostile}")
+        turnstile.executor.execute(Command(register_customer, about, context, show))
+    said = run("history", "customer", str(about["customer_id"])).output
+    assert "?[2Jgift?]0;title" in said
+    assert all(one.isprintable() or one == "\n" for one in said)
 
 
 @pytest.mark.parametrize(
