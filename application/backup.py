@@ -121,25 +121,28 @@ def import_log(
 def opened(path: str, mode: str) -> Iterator[IO[bytes]]:
     """The file at `path` for reading ("rb") or writing ("wb"), gzipped if its name ends in .gz.
 
-    What is written has a name of its own until it is complete.
+    What is written has a name of its own until it is complete; a device or a pipe is written to.
     """
     if path == STANDARD:
         yield sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
         return
-    used = path if mode == "rb" else f"{path}.{uuid7().hex[-8:]}.part"
     zipped = partial(gzip.open, compresslevel=ZIP_LEVEL)
     opener: Any = zipped if path.endswith(".gz") else open
-    try:
-        with opener(used, mode) as file:
+    if mode == "rb" or (os.path.exists(path) and not os.path.isfile(path)):
+        with opener(path, mode) as file:
             yield file
+        return
+    target = Path(path).resolve()  # where a link leads to
+    part = target.with_name(f"{target.name}.{uuid7().hex[-8:]}.part")
+    try:
+        with opener(part, mode) as file:
+            yield file
+        _make_durable(part)
+        part.replace(target)
     except BaseException:
-        if used != path:
-            Path(used).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
-    if used != path:
-        _make_durable(used)
-        Path(used).replace(path)
-        _make_durable(Path(path).absolute().parent)
+    _make_durable(target.parent)
 
 
 def _make_durable(path: str | Path) -> None:

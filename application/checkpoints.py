@@ -74,6 +74,8 @@ class Verified(msgspec.Struct, frozen=True):
     hash: str
     checkpoints: list[Checkpoint]
     """Those met, the oldest first; it agrees with them."""
+    passed_over: int
+    """How many of those known from elsewhere lie before `start`: with them it was not compared."""
 
 
 def take_checkpoint(
@@ -126,8 +128,8 @@ def verify(
     `NoCheckpoint` when there is none at `since`, or not the tree that belongs to it.
     """
     with snapshot(engine) as connection:
-        head = log.current_head(connection)
-        checkpoints = sorted({*listing(connection), *known}, key=lambda one: one.position)
+        head, copies = log.current_head(connection), set(known)
+        checkpoints = sorted(copies.union(listing(connection)), key=lambda one: one.position)
         for checkpoint in checkpoints:
             require_sound(checkpoint, trusted)
         if since is not None and not StoredTree(connection, since).is_stored:
@@ -138,7 +140,8 @@ def verify(
         walk = _Walk(connection, _checkpoint_at(since, checkpoints), head, progress)
         met = [checkpoint for checkpoint in checkpoints if checkpoint.position >= walk.position]
         walk.run(meeting=met)
-    return Verified(since or 0, walk.position, walk.chain.hash.hex(), met)
+    passed_over = len(copies.difference(met))
+    return Verified(since or 0, walk.position, walk.chain.hash.hex(), met, passed_over)
 
 
 def require_sound(checkpoint: Checkpoint, trusted: Collection[str]) -> None:

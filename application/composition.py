@@ -1,5 +1,7 @@
 """The composition root: what web, workers, command line and tests all start from."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
@@ -41,7 +43,8 @@ def compose(settings: Settings) -> Turnstile:
     Raises `ValueError` for a URL of a database that cannot be used so.
     """
     vault = Vault(settings.master_key)
-    engine = open_engine(settings.database_url, vault)
+    with _naming("DATABASE_URL"):
+        engine = open_engine(settings.database_url, vault)
     signals = Signals(engine)
     readers = _open_readers(settings, vault) or engine
     executor, access = Executor(engine, signals), Access(engine, readers)
@@ -53,4 +56,14 @@ def _open_readers(settings: Settings, vault: Vault) -> Engine | None:
         return None
     if settings.embedded:
         raise ValueError("READ_DATABASE_URL is for PostgreSQL; a SQLite file has no replica.")
-    return open_replica(settings.read_database_url, vault)
+    with _naming("READ_DATABASE_URL"):
+        return open_replica(settings.read_database_url, vault)
+
+
+@contextmanager
+def _naming(variable: str) -> Iterator[None]:
+    """Say which variable it is that has something wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{variable}: {error}") from None

@@ -25,14 +25,16 @@ logger = structlog.get_logger(__name__)
 
 @contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set."""
+    """An event that SIGTERM and SIGINT set, and SIGHUP, unless it is ignored as under nohup."""
     stop = threading.Event()
 
     def handle(*_: Any) -> None:
         # The main thread may be inside the event, holding the lock that `set` takes.
         threading.Thread(target=stop.set, name="stopping").start()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield stop
     finally:
@@ -110,8 +112,11 @@ class _Child:
             self.process, self.start_at = None, now + self.pause
         if self.process is None and now >= self.start_at:
             self.process = subprocess.Popen(  # nosec B603 # our own arguments
-                [sys.executable, "-m", "web", *self.arguments],
+                # Not a package of that name which lies where we were started.
+                [sys.executable, "-P", "-m", "web", *self.arguments],
                 env={**os.environ, SUPERVISOR: str(os.getpid())},
+                # A terminal's signals are for us; parts end when they are told to.
+                process_group=0,
             )
             self.started = now
             logger.info("part.started", part=self.arguments[0], pid=self.process.pid)

@@ -145,7 +145,10 @@ def _whole(text: str) -> int | str:
 
 
 def _postgres_time(text: str) -> str:
-    """`2026-05-01 12:00:00.12+00` as JSON has it; the session's time zone is UTC."""
+    """`2026-05-01 12:00:00.12+00` as JSON has it, where the session's time zone is UTC; any other
+    form, as of a column that was made text, is left as it is."""
+    if text[10:11] != " " or text[-3:] != "+00":
+        return text
     if len(text) == 22:
         return f"{text[:10]}T{text[11:19]}Z"
     return f"{text[:10]}T{text[11:-3]:0<15}Z"

@@ -82,12 +82,15 @@ def normal_url(url: str) -> URL:
     """The URL with its driver named; a plain `postgresql://` or `postgres://` is accepted."""
     try:
         parsed = make_url(url.replace("postgres://", "postgresql://", 1))
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise ValueError("A database is named by a URL, like postgresql://host/name.") from None
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg2")
-    if parsed.get_backend_name() not in ("postgresql", "sqlite"):
-        raise ValueError(f"Turnstile keeps its log in PostgreSQL or SQLite, not in {url!r}.")
+    if parsed.drivername not in ("postgresql+psycopg2", "sqlite", "sqlite+pysqlite"):
+        driver = parsed.drivername
+        raise ValueError(f"Turnstile keeps its log in PostgreSQL or SQLite, not in {driver}.")
+    if parsed.database in (None, "", ":memory:") and parsed.get_backend_name() == "sqlite":
+        raise ValueError("A database of SQLite is a file, like sqlite:///turnstile.db.")
     return parsed
 
 
@@ -108,7 +111,7 @@ def open_replica(url: str, vault: Vault | None = None) -> Engine:
     """
     parsed = normal_url(url)
     if parsed.get_backend_name() != "postgresql":
-        raise ValueError("READ_DATABASE_URL names a streaming replica, which is PostgreSQL.")
+        raise ValueError("A streaming replica is of PostgreSQL.")
     return _postgres(
         parsed,
         vault,

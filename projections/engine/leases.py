@@ -6,7 +6,17 @@ They save work; that nothing is applied twice is the doing of the locked positio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, cast, func, literal_column, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from application.store.database import is_postgres
 from application.store.writes import insert_missing
@@ -27,7 +37,7 @@ def take(connection: Connection, names: Sequence[str], holder: str) -> set[str]:
     now = _clock(connection)
     taken = connection.execute(
         update(leases)
-        .where(leases.c.name.in_(names), or_(leases.c.holder == holder, leases.c.runs_until < now))
+        .where(leases.c.name.in_(names), or_(leases.c.holder == holder, ~_runs(now)))
         .values(holder=holder, runs_until=now + SECONDS)
         .returning(leases.c.name)
     )
@@ -56,8 +66,13 @@ def give_back(connection: Connection, holder: str, names: Sequence[str] | None =
 
 def holders(connection: Connection) -> dict[str, str]:
     """Who holds each lease that runs."""
-    query = select(leases.c.name, leases.c.holder).where(leases.c.runs_until >= _clock(connection))
+    query = select(leases.c.name, leases.c.holder).where(_runs(_clock(connection)))
     return {row.name: row.holder for row in connection.execute(query)}
+
+
+def _runs(now: Any) -> ColumnElement[bool]:
+    """One that claims to run for longer than any is of a clock that was put back since."""
+    return leases.c.runs_until.between(now, now + SECONDS)
 
 
 def _clock(connection: Connection) -> Any:

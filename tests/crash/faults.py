@@ -11,6 +11,7 @@ from pathlib import Path
 from projections.registry import READ_MODELS
 from tests.crash.deployment import Deployment
 from tests.services import flush_redis
+from tests.workers.processes import kill_session
 
 Fault = Callable[[Deployment, random.Random], None]
 
@@ -111,7 +112,7 @@ def clock_back(box: Deployment, chance: random.Random) -> None:
 
 def power_cut(box: Deployment, chance: random.Random) -> None:
     """Everything dies at once, the supervisor too, and is started again."""
-    os.killpg(box.up.process.pid, signal.SIGKILL)
+    kill_session(box.up.process.pid)
     box.redis.end(signal.SIGKILL)
     box.postgres.end(signal.SIGQUIT)
     box.redis.start()

@@ -50,16 +50,32 @@ class Running:
     @property
     def leaves_nobody(self) -> bool:
         """Whether every process has ended that it started, or that those started."""
-        try:
-            os.killpg(self.process.pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
+        return not session(self.process.pid)
 
     def parts(self) -> dict[str, int]:
         """The processes under a supervisor, by what they do."""
         lines = [line for line in self.said.splitlines() if '"part.started"' in line]
         return {line["part"]: line["pid"] for line in map(json.loads, lines)}
+
+
+def session(leader: int) -> list[int]:
+    """The processes that began with that one, in groups of their own or not; not those which have
+    ended and are still to be waited for."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        with suppress(OSError):
+            state, *_, sid = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:4]
+            if int(sid) == leader and state != "Z":
+                found.append(int(pid))
+    return found
+
+
+def kill_session(leader: int) -> None:
+    """Kill them all at once, before any can start another."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in session(leader):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 @contextmanager
@@ -87,8 +103,7 @@ def turnstile(*arguments: str, url: str, **environment: str) -> Iterator[Running
             sys.stderr.write(running.said)
             raise
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            kill_session(process.pid)
             process.wait()
 
 

@@ -27,6 +27,7 @@ from projections.engine.projector import Projector
 from projections.engine.read_model import ReadModel
 from projections.engine.rebuild import rebuild
 from projections.engine.retrying import retry
+from projections.engine.tables import leases as leases_table
 from projections.engine.tables import parked as parked_events
 from projections.engine.waiting import wait_for
 from projections.registry import READ_MODELS
@@ -200,6 +201,17 @@ def test_who_stands_by_takes_over_within_the_time_of_a_lease(postgres_url: str) 
             eventually(lambda: reached(turnstile) == head(turnstile), patience=TAKE_OVER + slack)
             assert set(holders(turnstile)) == set(held)
             assert not set(holders(turnstile).values()) & set(held.values())
+
+
+def test_a_lease_of_a_clock_that_was_put_back_is_free(database_url: str) -> None:
+    with box_office(database_url) as turnstile, writing(turnstile.engine) as connection:
+        leases.offer(connection, ["orders"])
+        assert leases.take(connection, ["orders"], "first") == {"orders"}
+        assert leases.take(connection, ["orders"], "second") == set()
+        connection.execute(update(leases_table).values(runs_until=leases_table.c.runs_until + 3600))
+        assert leases.holders(connection) == {}
+        assert leases.take(connection, ["orders"], "second") == {"orders"}
+        assert leases.holders(connection) == {"orders": "second"}
 
 
 def test_a_projector_that_is_told_to_end_hands_its_leases_back(database_url: str) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from uuid import UUID
@@ -45,6 +46,19 @@ EVENT = {
 CUSTOMER = {"name": "Anna Lind", "email": "anna@example.org"}
 
 
+def terminate(running: Running) -> None:
+    running.process.send_signal(signal.SIGTERM)
+
+
+def press_ctrl_c(running: Running) -> None:
+    """Which a terminal tells the whole group."""
+    os.killpg(running.process.pid, signal.SIGINT)
+
+
+def hang_up(running: Running) -> None:
+    os.killpg(running.process.pid, signal.SIGHUP)
+
+
 def ready(port: int, url: str) -> Client:
     """Who may do everything there, once it is ready."""
     client = Client(port)
@@ -75,9 +89,10 @@ def buy(client: Client) -> None:
     assert seen(client, paid)["status"] == "paid"
 
 
-def require_clean_end(running: Running) -> None:
+def require_clean_end(running: Running, tell: Callable[[Running], None] = terminate) -> None:
     told = time.monotonic()
-    assert running.end(signal.SIGTERM) == 0
+    tell(running)
+    assert running.wait() == 0
     assert time.monotonic() - told < GRACE
     assert running.leaves_nobody
 
@@ -128,6 +143,32 @@ def test_up_on_postgresql_brings_back_the_parts_that_die(postgres_url: str, redi
 
 def wait_until_replaced(running: Running, part: str, killed: int) -> None:
     eventually(lambda: running.parts()[part] != killed)
+
+
+@pytest.mark.parametrize("tell", [press_ctrl_c, hang_up])
+def test_parts_end_in_order_when_the_terminal_says_so(
+    tell: Callable[[Running], None], postgres_url: str, redis_url: str
+) -> None:
+    port = free_port()
+    one = {"REDIS_URL": redis_url, "WEB_PROCESSES": "1"}  # which is ready, then, as a whole
+    with process("up", "--port", str(port), url=postgres_url, **one) as running:
+        ready(port, postgres_url)
+        require_clean_end(running, tell)
+        assert "Killing worker" not in running.said
+        assert "part.killed" not in running.said
+
+
+def test_parts_are_ours_wherever_they_are_started(postgres_url: str, redis_url: str) -> None:
+    port = free_port()
+    with process("up", "--port", str(port), url=postgres_url, REDIS_URL=redis_url) as running:
+        client = ready(port, postgres_url)
+        folder = Path(f"/proc/{running.process.pid}/cwd").resolve()
+        (folder / "web.py").write_text("raise SystemExit('of somebody else')")
+        killed = running.parts()["serve"]
+        os.kill(killed, signal.SIGKILL)
+        wait_until_replaced(running, "serve", killed)
+        eventually(lambda: client.answers("/health/ready"), pause=0.1)
+        assert "of somebody else" not in running.said
 
 
 def test_parts_end_with_a_supervisor_that_was_killed(postgres_url: str, redis_url: str) -> None:

@@ -82,6 +82,11 @@ def verified(done: Verified, seconds: float) -> str:
             "No checkpoint was met on the way: nothing shows that nobody has computed these"
             " hashes anew."
         )
+    if done.passed_over:
+        lines.append(
+            f"{done.passed_over:,} of the copies given lie before these positions, and were not"
+            " compared: verify without --from to hold the log to them."
+        )
     return "\n".join(lines)
 
 

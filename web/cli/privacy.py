@@ -71,7 +71,9 @@ def export_keys_(file: str) -> None:
     """
     with explained(), box_office(as_stored=True) as turnstile, opened(file, "wb") as output:
         number = export_keys(turnstile.engine, output.write)
-    err.print(f"{number:,} keys. They open with the present MASTER_KEY only.", highlight=False)
+    err.print(
+        f"{number:,} keys, which open with the MASTER_KEY that wrapped them only.", highlight=False
+    )
 
 
 @click.command("import-keys")

@@ -151,7 +151,7 @@ def change_email(body: dict[str, Any]) -> Change:
     return set_email
 
 
-@blueprint.plain("/auth/me", "GET", 401, 403, 503)
+@blueprint.plain("/auth/me", "GET", 400, 401, 403, 503)
 @reads_primary()
 @blueprint.answers(200, AccountInfo)
 def get_own_account(connection: Connection) -> Any:

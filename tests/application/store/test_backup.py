@@ -1,8 +1,10 @@
 """Backups: the log as a file and back, on either database; nothing gets in that does not fit."""
 
 import gzip
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -296,6 +298,30 @@ def test_files_are_zipped_by_their_names(
     assert path.read_bytes().startswith(b"\x1f\x8b") == name.endswith(".gz")
     with opened(str(path), "rb") as read:
         assert import_log(empty, read).position == LENGTH
+
+
+def test_what_is_no_file_is_written_to_as_it_is(tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as thread:
+        told = thread.submit(pipe.read_bytes)
+        with opened(str(pipe), "wb") as file:
+            file.write(b"log")
+        assert told.result(5) == b"log"
+    assert pipe.is_fifo()
+    with pytest.raises(IsADirectoryError), opened(str(tmp_path), "wb"):
+        pass
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_file_is_replaced_where_a_link_leads_to(tmp_path: Path):
+    kept, link = tmp_path / "of-today.jsonl", tmp_path / "latest.jsonl"
+    kept.write_bytes(b"of yesterday")
+    link.symlink_to(kept)
+    with opened(str(link), "wb") as file:
+        file.write(b"of today")
+    assert link.is_symlink()
+    assert kept.read_bytes() == b"of today"
 
 
 def test_a_file_has_its_name_once_it_is_complete(tmp_path: Path):

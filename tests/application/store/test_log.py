@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 import migrations
-from application.store import log
+from application.store import chain, log
 from application.store.database import is_postgres, normal_url, writing
 from application.store.log import GENESIS, Entry, Head, NewEntry, chained_hash
 from application.store.tables import events, metadata
@@ -142,6 +142,20 @@ def test_an_altered_column_breaks_the_chain(altered: dict[str, Any]):
     assert set(altered) <= set(Entry._fields[:-1])
     assert chained_hash(GENESIS, entry._replace(**altered)) != chained_hash(GENESIS, entry)
     assert chained_hash(GENESIS, entry) != chained_hash(bytes(31) + b"1", entry)
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        ("2026-05-01 12:00:00+00", "2026-05-01T12:00:00Z"),
+        ("2026-05-01 12:00:00.12+00", "2026-05-01T12:00:00.120000Z"),
+        ("2026-05-01 12:00:00.12+09", "2026-05-01 12:00:00.12+09"),
+        ("2026-05-01 12:00:00+09", "2026-05-01 12:00:00+09"),
+        ("2026-05-01x12:00:00.12+00", "2026-05-01x12:00:00.12+00"),
+    ],
+)
+def test_a_time_that_was_made_text_is_told_as_it_is(stored: str, told: str):
+    assert chain._postgres_time(stored) == told
 
 
 def test_the_same_events_have_the_same_hash_on_both_databases(

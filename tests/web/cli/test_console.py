@@ -37,11 +37,26 @@ def test_an_empty_log_is_not_made_by_asking_for_it(
     assert list(tmp_path.iterdir()) == [backup]
 
 
-def test_what_is_no_url_of_a_database_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "foo")
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("foo", "A database is named by a URL"),
+        ("", "A database is named by a URL"),
+        ("postgresql://host:port/name", "A database is named by a URL"),
+        ("postgresql+asyncpg://host/name", "not in postgresql+asyncpg"),
+        ("mysql://host/name", "not in mysql"),
+        ("sqlite://", "is a file"),
+        ("sqlite:///:memory:", "is a file"),
+    ],
+)
+def test_what_is_no_url_of_a_database_is_said_so(
+    url: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
     refused = command("status")
     assert refused.exit_code == 1
-    assert "A database is named by a URL" in refused.stderr
+    assert refused.stderr.startswith("Error: DATABASE_URL: ")
+    assert says in refused.stderr
 
 
 def test_a_database_that_does_not_answer_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from application.store.work import Command, Context
 from domain.ticket import Scan
 from tests.application.store.tampering import alter, cut_off, tampering
 from tests.web.cli.commands import RECORD, TICKET, Run, head, shell
+from tests.workers.tallies import register
 
 KEY = keys.new_key()
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
@@ -57,6 +58,18 @@ def test_an_altered_log_is_named_by_its_position(run: Run, migrated_url: str) ->
         assert result.exit_code == 1
         assert "Position 4: what is recorded here does not fit its hash." in result.stderr
     assert run("checkpoints", "--json").stdout == "[]\n"
+
+
+def test_copies_that_a_part_is_not_held_to_are_told(run: Run, migrated_url: str) -> None:
+    assert run("checkpoint").exit_code == 0
+    Path("kept.json").write_text(run("checkpoints", "--json").stdout)
+    with closing(compose(Settings(database_url=migrated_url))) as turnstile:
+        register(turnstile)
+    assert run("checkpoint").exit_code == 0
+    kept = ("--checkpoints", "kept.json")
+    assert "1 of the copies given lie before" in run("verify", "--from", "latest", *kept).stdout
+    assert "copies given" not in run("verify", *kept).stdout
+    assert "copies given" not in run("verify", "--from", "latest").stdout
 
 
 def test_checkpoints_kept_elsewhere_tell_of_a_log_cut_off(run: Run, migrated_url: str) -> None:
