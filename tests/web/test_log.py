@@ -143,14 +143,16 @@ def test_what_was_reported_late_is_not_what_happened_between(office: BoxOffice):
     event = office.event()
     ticket = office.ticket(event, office.customer())
     came = office.scan(event, ticket_id=ticket["id"])
-    office.scan(event, ticket_id=ticket["id"], type="exit")
+    left = office.scan(event, ticket_id=ticket["id"], type="exit")
     office.scan(event, ticket_id=ticket["id"], at="2021-05-01T10:00:00Z")
     path = f"/api/v1/tickets/{ticket['id']}"
     then = office.get(f"{path}/as-of?at=2022-01-01T00:00:00Z")
     assert (then["version"], then["admissions"]) == (4, 1)
     query = "from=2022-01-01T00:00:00Z&to=2100-01-01T00:00:00Z"
+    passages = [came["position"], left["position"]]
     assert office.get(f"{path}/diff?{query}")["changes"] == [
-        {"path": "/admissions", "before": 1, "after": 2, "positions": [came["position"]]}
+        {"path": "/inside", "before": True, "after": False, "positions": passages},
+        {"path": "/admissions", "before": 1, "after": 2, "positions": passages[:1]},
     ]
 
 
