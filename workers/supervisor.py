@@ -32,8 +32,9 @@ def stopped_by_signals() -> Iterator[threading.Event]:
         # The main thread may be inside the event, holding the lock that `set` takes.
         threading.Thread(target=stop.set, name="stopping").start()
 
-    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    heard = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heard.append(signal.SIGHUP)
     before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield stop
