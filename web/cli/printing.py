@@ -238,7 +238,7 @@ def _print_item(item: dict[str, Any], style: str) -> None:
     moment = item["occurred_at"].strftime(SHORT_TIME)
     line = Text(f"{item['version']:>4}  {moment}  ", style=style)
     line.append(printable(item["what"]), style=f"{style} bold")
-    who = printable(item["who"]) or "nobody"
+    who = printable(str(item["who"] or "nobody"))
     line.append(f"  by {who}, position {item['position']}", style="dim")
     out.print(line, no_wrap=True, overflow="ellipsis")
     data = ", ".join(f"{key}: {_brief(value)}" for key, value in item["data"].items())

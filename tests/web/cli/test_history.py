@@ -63,6 +63,15 @@ def test_history_leaves_out_what_would_make_a_terminal_do_something(
     assert all(one.isprintable() or one == "\n" for one in said)
 
 
+def test_history_tells_of_what_nobody_is_known_to_have_done(run: Run, migrated_url: str) -> None:
+    with closing(compose(Settings(database_url=migrated_url))) as turnstile:
+        about = {"customer_id": uuid7(), "profile": Profile("Ada", "ada@example.org")}
+        turnstile.executor.execute(Command(register_customer, about, Context(), show))
+    told = run("history", "customer", str(about["customer_id"]))
+    assert told.exit_code == 0
+    assert "Customer.Registered  by nobody" in told.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
