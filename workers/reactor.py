@@ -3,14 +3,15 @@
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from application.composition import Turnstile
 from application.reactions import expire_lapsed_holds
+from application.store import log
 from application.store.group_commit import StoreUnavailable
+from application.store.log import Entry
 from projections import open_holds
 from projections.engine.waiting import wait_for
 
@@ -42,21 +43,23 @@ def run(turnstile: Turnstile, stop: threading.Event) -> None:
 
 def react_once(turnstile: Turnstile, stop: threading.Event = NEVER) -> None:
     """Do all that is due now, batch by batch; what cannot be done keeps nothing waiting."""
-    for order_ids in _lapsed(turnstile):
+    for placed in _lapsed(turnstile):
         if stop.is_set():
             break
-        position, left = expire_lapsed_holds(turnstile.executor, order_ids)
-        logger.info("reactor.holds_expired", due=len(order_ids), left=dict(left), position=position)
+        position, left = expire_lapsed_holds(turnstile.executor, placed)
+        logger.info("reactor.holds_expired", due=len(placed), left=dict(left), position=position)
         wait_for(turnstile, open_holds.OPEN_HOLDS.name, position, TICK_SECONDS)
 
 
-def _lapsed(turnstile: Turnstile) -> Iterator[list[UUID]]:
+def _lapsed(turnstile: Turnstile) -> Iterator[list[Entry]]:
+    """The events that placed the orders whose holds have lapsed, batch by batch."""
     now, after = datetime.now(UTC), None
     while True:
         with turnstile.engine.connect() as connection:
             page = open_holds.lapsed(connection, now, BATCH, after)
-        if page["items"]:
-            yield [item["order_id"] for item in page["items"]]
+            placed = log.read_first(connection, [item["order_id"] for item in page["items"]])
+        if placed:
+            yield placed
         after = page["next"]
         if after is None:
             break

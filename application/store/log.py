@@ -188,6 +188,12 @@ def read_at(connection: Connection, positions: Sequence[int]) -> list[Entry]:
     return _entries(connection, query, leave_broken=True)
 
 
+def read_first(connection: Connection, stream_ids: Sequence[UUID]) -> list[Entry]:
+    """The entry that each of these streams begins with, in the order of their positions."""
+    begins = events.c.stream_id.in_(stream_ids) & (events.c.version == 1)
+    return _entries(connection, ENTRIES.where(begins).order_by(events.c.position))
+
+
 def read_stream(
     connection: Connection,
     stream_id: UUID,

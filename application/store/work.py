@@ -23,6 +23,9 @@ _encode = msgspec.json.Encoder().encode
 class Context(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who asks for a command, through which request, and when.
 
+    What follows by itself from a recorded event names its position in the log (`causation_id`), and
+    the request that it all began with (`correlation_id`).
+
     `at` is given for what happened earlier (an import, a scanner that was offline); `source`
     names the system it was imported from, and keeps reactions away.
     """
@@ -35,10 +38,23 @@ class Context(msgspec.Struct, frozen=True, omit_defaults=True):
     source: str = ""
     at: datetime | None = None
 
+    @classmethod
+    def following(cls, cause: Entry, actor: str) -> "Context":
+        """That of a command by `actor` which follows from a recorded event."""
+        about = _about(cause.metadata)
+        return cls(
+            actor=actor,
+            correlation_id=about.correlation_id or about.request_id,
+            causation_id=str(cause.position),
+        )
+
     def metadata(self) -> str:
         """The JSON text stored beside each event: all but the time, without what is empty."""
         about = self if self.at is None else replace(self, at=None)
         return _encode(about).decode()
+
+
+_about = msgspec.json.Decoder(Context).decode
 
 
 class Key(msgspec.Struct, frozen=True, dict=True):

@@ -5,15 +5,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import insert
 from structlog.testing import capture_logs
 
 from application.composition import Turnstile
 from application.orders import expire_order
+from application.store import log
 from application.store.database import writing
 from application.store.snapshots import load_stream
-from application.store.work import Work
+from application.store.work import Context, Work
 from domain.ids import uuid7
 from projections.engine.projector import Projector
 from projections.open_holds import open_holds
@@ -84,3 +87,21 @@ def test_a_reactor_that_is_told_to_end_ends_between_batches(
     stop.set()
     reactor.react_once(turnstile, stop)
     assert statuses(turnstile, order_ids) == ["placed"]
+
+
+def test_an_expiry_tells_what_it_follows_from(turnstile: Turnstile) -> None:
+    """The event that placed the order, and the request that asked for it."""
+    sale = Sale(turnstile)
+    order = replace(
+        sale.order(sale.customer_id, 1e-6), context=Context(actor="client", request_id="request-7")
+    )
+    order_id = turnstile.executor.execute(order).body["id"]
+    Projector(turnstile).catch_up()
+    reactor.react_once(turnstile)
+    with turnstile.engine.connect() as connection:
+        placed, expired = log.read_stream(connection, order_id)
+    assert msgspec.json.decode(expired.metadata) == {
+        "actor": "system:reactor",
+        "correlation_id": "request-7",
+        "causation_id": str(placed.position),
+    }

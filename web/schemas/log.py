@@ -54,7 +54,14 @@ class RecordedFact(Schema):
     occurred_at = fields.DateTime(required=True)
     recorded_at = fields.DateTime(required=True)
     data = fields.Dict(required=True, metadata={"description": "Secrets are redacted."})
-    metadata = fields.Dict(required=True)
+    metadata = fields.Dict(
+        required=True,
+        metadata={
+            "description": "Who asked (`actor`), by which request (`request_id`), from where (`ip`); "
+            "of what followed by itself, the position of the event that it followed from "
+            "(`causation_id`) and the request that it all began with (`correlation_id`)."
+        },
+    )
 
 
 class FeedFact(RecordedFact):
