@@ -205,6 +205,16 @@ def test_a_scan_made_offline_counts_when_it_happened(office: BoxOffice):
     assert office.scan(event, secret=ticket["secret"], type="exit", at=soon)["status"] == "ok"
 
 
+def test_a_scanner_whose_clock_is_fast_keeps_nobody_from_leaving(office: BoxOffice):
+    event = office.event()
+    secret = office.ticket(event, office.customer())["secret"]
+    before, soon = datetime.now(UTC), (datetime.now(UTC) + timedelta(minutes=4)).isoformat()
+    entered = office.scan(event, secret=secret, at=soon)
+    assert before < datetime.fromisoformat(entered["at"]) < datetime.now(UTC)
+    assert office.scan(event, secret=secret, type="exit")["status"] == "ok"
+    assert office.scan(event, secret=secret)["status"] == "ok"
+
+
 def test_the_same_nonce_gets_the_first_answer_again(office: BoxOffice):
     event, other = office.event(), office.event()
     ticket = office.ticket(event, office.customer())

@@ -57,8 +57,8 @@ class RecordedFact(Schema):
     metadata = fields.Dict(
         required=True,
         metadata={
-            "description": "Who asked (`actor`), by which request (`request_id`), from where (`ip`); "
-            "of what followed by itself, the position of the event that it followed from "
+            "description": "Who asked (`actor`), by which request (`request_id`), from where "
+            "(`ip`); of what followed by itself, the position of the event that it followed from "
             "(`causation_id`) and the request that it all began with (`correlation_id`)."
         },
     )
