@@ -39,6 +39,15 @@ class Sale:
 
 
 @dataclass(frozen=True)
+class Offer:
+    """A payment as it was offered; `amount` in minor units, None where it was not recorded."""
+
+    method: str
+    reference: str
+    amount: int | None
+
+
+@dataclass(frozen=True)
 class Line:
     """Tickets of one type, at the price (minor units) of the moment they were held."""
 
@@ -49,7 +58,7 @@ class Line:
 
 class Order(Aggregate):
     TOPIC: ClassVar[str] = "Order"
-    class_version = 2
+    class_version = 3
     status: str
     sale: Sale
     reference: str
@@ -57,6 +66,7 @@ class Order(Aggregate):
     total: int
     expires_at: datetime
     payment_attempts: int
+    refused_payments: list[Offer]
     refunded_tickets: list[UUID]
 
     class Placed(FirstFact):
@@ -114,6 +124,7 @@ class Order(Aggregate):
         self.total = total
         self.expires_at = expires_at
         self.payment_attempts = 0
+        self.refused_payments = []
         self.refunded_tickets = []
 
     @classmethod
@@ -152,20 +163,22 @@ class Order(Aggregate):
 
         `amount` is in minor units; None stands for the order's total. `why_not` is what speaks
         against it outside of the order. To hear of the payment that paid the order once more is no
-        event; any other is money to give back.
+        event, nor of one that was refused, by its reference; any other is money to give back.
         """
         require_length("payment method", method, SHORT, InvalidOrder)
         if self.status in WAS_PAID and self._was_paid_by(method, reference, amount):
             return None
         refusal = self._why_not_payable(amount, now, why_not)
         if refusal is not None:
-            self._payment_refused(
-                sale=replace(self.sale, payment_method=method),
-                reference=reference,
-                amount=self.total if amount is None else amount,
-                refusal=refusal.rule(),
-                timestamp=now,
-            )
+            offer = Offer(method, reference, self.total if amount is None else amount)
+            if not reference or offer not in self.refused_payments:
+                self._payment_refused(
+                    sale=replace(self.sale, payment_method=method),
+                    reference=reference,
+                    amount=offer.amount,
+                    refusal=refusal.rule(),
+                    timestamp=now,
+                )
             return refusal
         self._paid(
             sale=replace(self.sale, payment_method=method),
@@ -195,6 +208,8 @@ class Order(Aggregate):
         self, sale: Sale, reference: str, amount: int | None, refusal: str, timestamp: datetime
     ) -> None:
         self.payment_attempts += 1
+        offer = Offer(sale.payment_method, reference, amount)
+        self.refused_payments = [*self.refused_payments, offer]
 
     def cancel(self, reason: str, now: datetime) -> None:
         if self.status == "cancelled":

@@ -48,6 +48,7 @@ class PlainOrder:
     status: str = "placed"
     reference: str = ""
     attempts: int = 0
+    refused: set[tuple[str, int]] = field(default_factory=set)
     refunded: set[UUID] = field(default_factory=set)
 
     @property
@@ -224,7 +225,22 @@ class PlainBoxOffice:
         told_before = order.total == 0 or reference == order.reference
         if was_paid and told_before and amount in {None, order.total}:
             return "nothing"
-        order.attempts += 1
+        offer = (reference, order.total if amount is None else amount)
+        order.attempts += offer not in order.refused
+        refusal = self._why_not_payable(order, is_paid, amount)
+        if refusal is not None:
+            if reference:
+                order.refused.add(offer)
+            return refusal
+        order.status, order.reference = "paid", reference
+        types = self.events[order.event].types
+        for ticket, kind in order.tickets.items():
+            self.tickets[ticket] = PlainTicket(
+                order.event, kind, order.customer, types[kind].reentry, {}
+            )
+        return "ok"
+
+    def _why_not_payable(self, order: PlainOrder, is_paid: bool, amount: int | None) -> str | None:
         event = self.events[order.event]
         if order.status == "expired" or (order.status == "placed" and self.now >= order.expires):
             return "HoldExpired"
@@ -234,13 +250,7 @@ class PlainBoxOffice:
             return f"Event{'Cancelled' if event.status == 'cancelled' else 'Over'}"
         if amount not in {None, order.total}:
             return "AmountMismatch"
-        order.status, order.reference = "paid", reference
-        types = event.types
-        for ticket, kind in order.tickets.items():
-            self.tickets[ticket] = PlainTicket(
-                order.event, kind, order.customer, types[kind].reentry, {}
-            )
-        return "ok"
+        return None
 
     def cancel(self, order_id: UUID) -> str:
         return self._end(self.orders[order_id], "cancelled")

@@ -217,6 +217,25 @@ def test_an_order_that_has_ended_cannot_be_paid(ended: Callable[[], Order]):
     assert (fact.refusal, order.status) == ("wrong-order-status", status)
 
 
+def test_a_refused_payment_that_is_told_again_is_no_more_money_to_give_back():
+    order = cancelled()
+    for _ in range(2):
+        assert isinstance(order.pay("card", "ch_7", 11000, NOW), WrongOrderStatus)
+        assert isinstance(order.pay("card", "ch_7", None, NOW), WrongOrderStatus)
+    assert order.payment_attempts == 1
+    others: list[tuple[str, str, int | None]] = [("cash", "ch_7", None), ("card", "ch_8", None)]
+    for method, reference, amount in [*others, ("card", "ch_7", 1), *others]:
+        assert isinstance(order.pay(method, reference, amount, NOW), WrongOrderStatus)
+    assert order.payment_attempts == 4
+
+
+def test_payments_without_a_reference_are_each_another():
+    order = cancelled()
+    for _ in range(2):
+        order.pay("cash", "", None, NOW)
+    assert order.payment_attempts == 2
+
+
 # Cancelled, expired
 
 

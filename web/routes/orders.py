@@ -64,8 +64,9 @@ def place_order(body: dict[str, Any]) -> Response:
 def pay_order(body: dict[str, Any], order_id: UUID) -> Response:
     """Take the payment and issue the tickets
 
-    The same payment again changes nothing. Any other, of an order that is paid or over, is refused
-    and stays on record: it is money to give back.
+    The same payment again changes nothing, whether it was taken or refused; a refused one is known
+    by its `reference`. Any other, of an order that is paid or over, is refused and stays on
+    record: it is money to give back.
     """
     return change(pricing.pay_order, show_order, order_id, order_id=order_id, **body)
 
