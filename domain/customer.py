@@ -85,7 +85,7 @@ class Customer(Aggregate):
 
 def _require_sound(profile: Profile) -> None:
     if not profile.name.strip():
-        raise InvalidCustomer("A customer has a name.")
+        raise InvalidCustomer("A customer has a name.", "name")
     for what in ("name", "phone", "country"):
         require_length(what, getattr(profile, what), SHORT, InvalidCustomer)
     require_length("e-mail address", profile.email, LONGEST_ADDRESS, InvalidCustomer)

@@ -14,7 +14,7 @@ from application.access.identity import ATTENDEE, OF_PEOPLE, ORGANIZER, Identity
 from application.store.snapshots import load_stream
 from application.store.tables import accounts, api_keys, customer_keys, sessions
 from domain.customer import Customer
-from domain.errors import Conflict, Invalid, NotFound
+from domain.errors import Conflict, Invalid, NotFound, within
 from domain.ids import uuid7
 
 CHANGED_MEANWHILE = "The account was changed meanwhile; log in again."
@@ -56,6 +56,10 @@ class Prepared(NamedTuple):
     password_hash: str
     held_against: str = ""
 
+    def of(self, subject_id: UUID) -> "Prepared":
+        """The same for somebody else."""
+        return self._replace(account=replace(self.account, subject_id=subject_id))
+
 
 def create(
     access: Access, email: str, password: str, role: str, subject_id: UUID | None = None
@@ -70,13 +74,16 @@ def prepare(email: str, password: str, role: str, subject_id: UUID | None = None
     """The slow part of making an account: checks and hashing, done outside the transaction.
 
     An organizer without `subject_id` becomes a new organizer. Raises `WeakPassword`, and `Invalid`
-    for an attendee without a customer.
+    for an attendee without a customer, or an admin or auditor with a `subject_id`.
     """
     if role not in OF_PEOPLE:
         raise Invalid(f"A role is one of {', '.join(OF_PEOPLE)}.")
     if role == ATTENDEE and subject_id is None:
-        raise Invalid("An attendee is a customer: say which.")
-    passwords.require_strong(password, email)
+        raise Invalid("An attendee is a customer: say which.", "subject_id")
+    if role not in (ATTENDEE, ORGANIZER) and subject_id is not None:
+        raise Invalid(f"An {role} is neither a customer nor an organizer.", "subject_id")
+    with within("password"):
+        passwords.require_strong(password, email)
     account = Account(
         id=uuid7(),
         email=normal(email),
@@ -103,7 +110,8 @@ def add(connection: Connection, new: Prepared) -> Account:
 
 def require_acceptable(access: Access, email: str, password: str) -> None:
     """Raise `WeakPassword` or `EmailTaken` before anything is made for the account."""
-    passwords.require_strong(password, email)
+    with within("password"):
+        passwords.require_strong(password, email)
     if _row(access, accounts.c.email == normal(email)) is not None:
         raise EmailTaken
 
@@ -127,7 +135,8 @@ def prepare_password(access: Access, account_id: UUID, current: str, new: str) -
     """
     row = _row(access, accounts.c.id == account_id)
     if row is not None:  # first, since the rest takes long
-        passwords.require_strong(new, row.email)
+        with within("new_password"):
+            passwords.require_strong(new, row.email)
     _require_right(row, current)
     return Prepared(_account(row), passwords.hash_of(new), row.password_hash)
 
@@ -148,9 +157,10 @@ def prepare_email(access: Access, account_id: UUID, password: str, email: str) -
 
     Raises `Unauthorized` for a wrong password, and `WeakPassword`.
     """
-    passwords.require_strong(password, email)
     row = _row(access, accounts.c.id == account_id)
     _require_right(row, password)
+    with within("email"):
+        passwords.require_strong(password, email)
     account = replace(_account(row), email=normal(email))
     return Prepared(account, row.password_hash, row.password_hash)
 

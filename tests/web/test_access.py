@@ -82,9 +82,21 @@ def test_a_registration_that_broke_off_is_finished_by_the_next(
     assert anybody.send("POST", "/api/v1/auth/register", json=body).status_code == 500
     monkeypatch.undo()
     before = _customers(anybody)
-    anybody.post("/api/v1/auth/register", {**body, "name": "Ada King"}, 422)
     anybody.post("/api/v1/auth/register", body, 201)
     assert _customers(anybody) == before
+
+
+def test_a_registration_that_broke_off_does_not_bind_the_next(
+    anybody: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    """Who comes next with this address, and other data, may be somebody else."""
+    body = registration()
+    with monkeypatch.context() as patch:
+        patch.setattr("web.routes.accounts.accounts.add", _breaks)
+        assert anybody.send("POST", "/api/v1/auth/register", json=body).status_code == 500
+    anybody.post("/api/v1/auth/register", {**body, "name": "Ada King"}, 201)
+    taken = anybody.post("/api/v1/auth/register", body, 409)
+    assert taken["type"] == "/problems/email-taken"
 
 
 def _breaks(*_: Any) -> Any:
@@ -102,6 +114,7 @@ def test_what_is_guessed_first_is_no_password(anybody: BoxOffice, weak: str):
     body = registration(password=weak)
     problem = anybody.post("/api/v1/auth/register", body, 422)
     assert weak not in str(problem)
+    assert [error["field"] for error in problem["errors"]] == ["password"]
 
 
 def test_the_address_is_no_password(anybody: BoxOffice):
@@ -232,7 +245,8 @@ def test_people_change_the_address_that_they_log_in_with(anybody: BoxOffice, off
     ada = BoxOffice(office.turnstile, bearer(tokens["access_token"]))
     new = f"New-{uuid4()}@Example.org"
     change = {"email": new, "password": PASSWORD}
-    ada.post("/api/v1/auth/email", change | {"password": "not the password"}, 401)
+    for wrong in ("not the password", "short"):
+        ada.post("/api/v1/auth/email", change | {"password": wrong}, 401)
     problem = ada.post("/api/v1/auth/email", change | {"email": taken["email"]}, 409)
     assert problem["type"] == "/problems/email-taken"
     assert ada.get(ME)["email"] == body["email"].casefold()
@@ -259,7 +273,11 @@ def test_an_admin_makes_accounts_and_lists_them(anybody: BoxOffice, office: BoxO
     assert made["subject_id"]
     assert made in _all_items(admin, "/api/v1/accounts")
     assert log_in(anybody, body)["account"] == made
-    admin.post("/api/v1/accounts", new | {"email": "z@example.org", "role": "attendee"}, 422)
+    other = new | {"email": "z@example.org"}
+    nobody = {"role": "auditor", "subject_id": str(uuid4())}
+    for wrong in (other | {"role": "attendee"}, other | nobody):
+        (error,) = admin.post("/api/v1/accounts", wrong, 422)["errors"]
+        assert error["field"] == "subject_id"
 
 
 def test_an_organizer_makes_keys_for_own_events_only(anybody: BoxOffice, office: BoxOffice):

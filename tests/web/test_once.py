@@ -16,6 +16,7 @@ from sqlalchemy import func, select, text, update
 from application.access import accounts
 from application.access.accounts import Account
 from application.access.identity import ADMIN, ORGANIZER
+from application.access.passwords import Busy
 from application.composition import Turnstile, compose
 from application.settings import Settings
 from application.store.database import vault_of, writing
@@ -210,6 +211,30 @@ def test_a_strangers_key_is_in_nobodys_way(anybody: BoxOffice):
     guess = {**bodies[0], "password": "not the password"}
     assert register(guess, "10.8.0.1").status_code == 409
     assert register(bodies[0], "10.8.0.2").json == tokens[0].json
+
+
+def test_a_registration_that_is_refused_is_in_nobodys_way(own: BoxOffice):
+    body = registration()
+    for _ in range(2):
+        refused = own.post(f"{AUTH}/register", body | {"name": "  "}, 422)
+        assert refused["type"] == "/problems/invalid-customer"
+        assert [error["field"] for error in refused["errors"]] == ["name"]
+    assert own.post(f"{AUTH}/register", body, 201)["account"]["email"] == body["email"]
+
+
+def test_a_registration_that_finds_all_hashing_busy_has_made_nobody(
+    own: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    def busy(_: str) -> str:
+        raise Busy("not now")
+
+    body = registration()
+    with monkeypatch.context() as patch:
+        patch.setattr("application.access.passwords.hash_of", busy)
+        assert own.post(f"{AUTH}/register", body, 429)["type"] == "/problems/too-many-requests"
+    assert count(own.turnstile, REGISTERED) == 0
+    own.post(f"{AUTH}/register", body | {"phone": "+44 20 7946 0000"}, 201)
+    assert count(own.turnstile, REGISTERED) == 1
 
 
 @pytest.mark.parametrize("path", ["register", "login", "refresh"])

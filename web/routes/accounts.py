@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, select
 
 from application.access import accounts, sessions
-from application.access.accounts import Account
+from application.access.accounts import Account, Prepared
 from application.access.identity import ATTENDEE, Unauthorized
 from application.customers import register_customer
 from application.store import answers
@@ -59,12 +59,11 @@ def register_account(body: dict[str, Any]) -> Change:
     """Become a customer with an account, and log in"""
     address, password = body["email"], body.pop("password")
     accounts.require_acceptable(turnstile().access, address, password)
-    # Should the account not come about, the next attempt finds the same customer by this key.
-    name = str(derived_id("registration", accounts.normal(address)))
-    expires_at = datetime.now(UTC) + FINISH_WITHIN
-    key = Key("registration", name, access_fingerprint(), expires_at)
-    customer_id = _register(Profile(**body), key)
-    new = accounts.prepare(address, password, ATTENDEE, customer_id)
+    prepared = accounts.prepare(address, password, ATTENDEE, uuid7())
+    # Should the account not come about, the same attempt finds the same customer by this key.
+    name = str(derived_id("registration", accounts.normal(address), access_fingerprint()))
+    key = Key("registration", name, expires_at=datetime.now(UTC) + FINISH_WITHIN)
+    new = prepared.of(_register(prepared, Profile(**body), key))
 
     def change(connection: Connection) -> Outcome:
         account = accounts.add(connection, new)
@@ -209,9 +208,9 @@ def delete_account(account_id: UUID) -> Response:
     return Response(status=204)
 
 
-def _register(profile: Profile, key: Key) -> UUID:
+def _register(new: Prepared, profile: Profile, key: Key) -> UUID:
     """The customer of a new account: one only, however often this is asked for under one key."""
-    customer_id = uuid7()
+    customer_id = new.account.subject_id
     asked = [replace(same, scope=f"registration {same.scope}") for same in access_keys()[:1]]
     answer = turnstile().executor.execute(
         Command(
