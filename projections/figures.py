@@ -4,7 +4,7 @@ The read models' own handlers take the event's facts, up to that moment, on rows
 figure is defined once, and whatever moved it is known by having moved it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain, islice
@@ -58,7 +58,7 @@ def figures(
     """
     require_kind(connection, "event", event_id)
     rows = RowsInMemory(table for model in MODELS for table in model.tables)
-    for entry in _entries(connection, event_id, MODELS, at, by):
+    for entry in _entries(connection, event_id, at, by):
         fact = to_fact(entry)
         for handler in _HANDLERS[type(fact)]:
             handler(rows, fact)
@@ -102,7 +102,7 @@ def sources(
     """
     require_kind(connection, "event", event_id)
     figure = _named(event_id, name)
-    moves = _moves(figure, _entries(connection, event_id, [figure.model], at, by))
+    moves = _moves(figure, _entries(connection, event_id, at, by))
     found = list(islice((move for move in moves if move.entry.position > after), limit + 1))
     return {
         "event_id": event_id,
@@ -152,16 +152,12 @@ def _no_such(name: str) -> NotFound:
 
 
 def _entries(
-    connection: Connection,
-    event_id: UUID,
-    models: Sequence[ReadModel],
-    at: datetime | None,
-    by: Clock,
+    connection: Connection, event_id: UUID, at: datetime | None, by: Clock
 ) -> Iterator[Entry]:
-    """What these models count of the event: from its own stream, and from those of its tickets
+    """What the read models count of the event: from its own stream, and from those of its tickets
     and of what was shown at its gates, as far as the gate lists know them.
     Raises `NotFound` when that is nothing."""
-    topics = sorted(set().union(*(model.topics for model in models)))
+    topics = sorted(set().union(*(model.topics for model in MODELS)))
     known = positions(connection, [GATE_LISTS.name]).get(GATE_LISTS.name, 0)
     counted = and_(events.c.topic.in_(topics), events.c.position <= known)
     if at is not None:
@@ -189,6 +185,8 @@ def _moves(figure: _Figure, entries: Iterable[Entry]) -> Iterator[_Move]:
     rows = RowsInMemory(figure.model.tables)
     before: Any = _UNBORN
     for entry in entries:
+        if entry.topic not in figure.model.topics:
+            continue
         fact = to_fact(entry)
         figure.model.handlers[type(fact)](rows, fact)
         row = rows.find(figure.table, **figure.key)

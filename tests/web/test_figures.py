@@ -41,6 +41,20 @@ def test_figures_are_those_of_the_summary_and_of_the_statistics(office: BoxOffic
     assert (shown["scan_count"], shown["invalid_scan_count"]) == (2, 1)
 
 
+def test_what_came_before_the_event_was_made_has_sources_for_each_figure(office: BoxOffice):
+    """By a scanner whose clock is wrong."""
+    event, customer = office.event(), office.customer()
+    ticket = office.ticket(event, customer)
+    office.scan(event, ticket_id=ticket["id"], at="2021-05-01T10:00:00Z")
+    assert figures(office, event, at=PARIS)["tickets_remaining"] == 100
+    (item,) = sources(office, event, "tickets_remaining", at=PARIS)["items"]
+    assert item["after"] == 100
+    adult = event["ticket_types"][ADULT]["id"]
+    for name in ("total_tickets_sold", "total_revenue", f"units_sold.{adult}"):
+        assert sources(office, event, name, at=PARIS)["items"] == []
+    assert len(sources(office, event, "scan_count", at=PARIS)["items"]) == 1
+
+
 def test_a_late_scan_counts_when_it_happened_or_when_it_was_recorded(office: BoxOffice):
     event, customer = office.event(), office.customer()
     ticket = office.ticket(event, customer)
