@@ -32,6 +32,10 @@ LIVE = ("published", "ongoing")
 Quantities = dict[UUID, int]
 
 
+NOT_ZONES = ("localtime", "posixrules", "posix/", "right/", "Factory")
+"""What a host may have beside the zones of IANA: its own, or such as count leap seconds."""
+
+
 @dataclass(frozen=True)
 class Details:
     """What an event is: everything about it that an organizer may edit."""
@@ -376,6 +380,8 @@ def _require_sound_details(details: Details) -> None:
     require_length("description", details.description, LONG, InvalidEvent)
     try:
         ZoneInfo(details.timezone)
+        if details.timezone.startswith(NOT_ZONES):
+            raise ZoneInfoNotFoundError
     except (ZoneInfoNotFoundError, ValueError, OSError):
         what = f"{details.timezone!r} is not an IANA time zone."
         raise InvalidEvent(what, "timezone") from None

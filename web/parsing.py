@@ -11,6 +11,8 @@ from web.current import asked, noted
 from web.encoding import JSON
 from web.problems import BadRequest, InvalidFields
 
+REPEATED = "Given more than once; of what may be several, write them with commas between."
+
 _decode = msgspec.json.Decoder().decode
 
 
@@ -33,7 +35,11 @@ def json_body() -> dict[str, Any]:
 
 
 def load_query(schema: Schema, error_status: int = 422) -> dict[str, Any]:
-    """The query string as `schema` reads it; of a repeated parameter the first counts."""
+    """The query string as `schema` reads it; a repeated parameter fits nowhere."""
+    given = asked().args.to_dict(flat=False)
+    repeated = {name: [REPEATED] for name, values in given.items() if len(values) > 1}
+    if repeated:
+        raise InvalidFields(repeated, error_status)
     return _load(schema, asked().args.to_dict(), error_status)
 
 

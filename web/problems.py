@@ -57,6 +57,7 @@ HTTP_RULES = {
 UNAVAILABLE_RULES = {
     "not-caught-up": "The read models are behind",
     "replica-unavailable": "The read replica does not answer",
+    "not-ready": "The process cannot do its work",
 }
 
 UNREADABLE = ("unreadable-event", "An event of the log cannot be read by this program")

@@ -330,6 +330,8 @@ def test_the_wrong_field_is_named(
     [
         ({"currency": "XXX"}, "invalid-money", "currency"),
         ({"timezone": "Mars/Phobos"}, "invalid-event", "timezone"),
+        ({"timezone": "localtime"}, "invalid-event", "timezone"),
+        ({"timezone": "right/UTC"}, "invalid-event", "timezone"),
         ({"title": " "}, "invalid-event", "title"),
         ({"ends_at": EVENT["starts_at"]}, "invalid-event", "ends_at"),
         ({"doors_open_at": "2999-01-01T00:00:00Z"}, "invalid-event", "doors_open_at"),
@@ -481,3 +483,10 @@ def test_a_time_too_far_ahead_of_us_is_refused(office: BoxOffice):
     ahead = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     problem = office.post("/api/v1/checkins", CHECK_IN | {"at": ahead}, 422)
     assert problem["type"] == "/problems/invalid-time"
+    assert [error["field"] for error in problem["errors"]] == ["at"]
+
+
+def test_a_repeated_parameter_loses_nobody_anything(office: BoxOffice):
+    problem = office.get("/api/v1/log?topics=Order.Placed&topics=Order.Paid&limit=1", 422)
+    assert [error["field"] for error in problem["errors"]] == ["topics"]
+    office.get("/api/v1/log?topics=Order.Placed,Order.Paid&limit=1")

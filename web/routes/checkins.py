@@ -74,5 +74,5 @@ def _not_later(at: datetime | None) -> datetime | None:
     if at is None or at <= now:
         return at
     if at > now + CLOCKS_DIFFER:
-        raise InvalidTime(f"{at.isoformat()} is in the future.")
+        raise InvalidTime(f"{at.isoformat()} is in the future.", "at")
     return now

@@ -9,7 +9,7 @@ from web.blueprint import Blueprint
 from web.current import turnstile
 from web.encoding import json_response
 from web.exposition import exposition
-from web.problems import problem
+from web.problems import UNAVAILABLE_RULES, problem
 from web.schemas.health import Live, Ready
 
 blueprint = Blueprint("health", "", "For those who run Turnstile")
@@ -30,7 +30,7 @@ def ready() -> Response:
     failed = [name for name, check in checks.items() if check["status"] == "error"]
     if failed:
         said = f"Not ready: {', '.join(failed)}."
-        return problem(503, "not-ready", "Not ready", said, checks=checks)
+        return problem(503, "not-ready", UNAVAILABLE_RULES["not-ready"], said, checks=checks)
     return json_response({"status": "ok", "checks": checks})
 
 

@@ -19,6 +19,9 @@ from web.schemas.tickets import RecordedTicket
 
 LATEST_VERSION = 2**31 - 1
 VERSION_OR_TIME = [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]
+LAST_RECORDED = (
+    "When the event happened that was recorded last; a late scan happened before others."
+)
 TOPICS = sorted(
     fact.TOPIC
     for aggregate in (*KINDS.values(), Unmatched)
@@ -106,9 +109,7 @@ def as_of(recorded: type[Recorded]) -> type[Schema]:
     members: dict[str, Any] = {
         name: field for name, field in recorded().fields.items() if name != "position"
     }
-    members["as_of"] = fields.DateTime(
-        required=True, metadata={"description": "When it last changed."}
-    )
+    members["as_of"] = fields.DateTime(required=True, metadata={"description": LAST_RECORDED})
     return Schema.from_dict(members, name=f"{recorded.__name__.removeprefix('Recorded')}AsOf")
 
 
@@ -154,9 +155,7 @@ class Stand(Schema):
     version = fields.Integer(
         required=True, metadata={"description": "0 for before the first event."}
     )
-    as_of = fields.DateTime(
-        required=True, allow_none=True, metadata={"description": "When it last changed."}
-    )
+    as_of = fields.DateTime(required=True, allow_none=True, metadata={"description": LAST_RECORDED})
 
 
 class Change(Schema):
