@@ -15,6 +15,8 @@ class DomainError(Exception):
     title: ClassVar[str] = "The command was refused"
     replayed = False
     """Whether this is the stored refusal of a command that was sent before."""
+    position: int | None = None
+    """Where in the log it stands what was refused; None when that is not recorded."""
 
     def __init__(self, detail: str = "", field: str = "") -> None:
         """`field` is the one to blame of what was asked, like `ticket_types.0.price`, if one is."""

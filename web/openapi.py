@@ -112,6 +112,10 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         if name in ("SERVICE_UNAVAILABLE", "TOO_MANY_REQUESTS"):
             seconds = {"schema": {"type": "integer"}, "description": "Seconds to wait."}
             response["headers"] = {"Retry-After": seconds}
+        if name == "CONFLICT":
+            where = "Where it stands in the log what was refused, if that is recorded."
+            position = {"schema": {"type": "integer"}, "description": where}
+            response["headers"] = {"Turnstile-Position": position}
         prepare_response(response, self.spec, PROBLEM_JSON)
         self.spec.components.response(name, response, lazy=True)
 

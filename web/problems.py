@@ -166,6 +166,8 @@ def _busy(error: Busy) -> Response:
 def _refused(error: DomainError) -> Response:
     status = status_of(error)
     headers = {401: _BEARER}.get(status, {}) | (dict([REPLAYED]) if error.replayed else {})
+    if error.position is not None:
+        headers["Turnstile-Position"] = str(error.position)
     told: dict[str, Any] = {}
     if error.field:
         told["errors"] = [_field_error(error.field.split("."), error.detail)]

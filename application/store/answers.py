@@ -19,13 +19,15 @@ SLICE = 500
 
 
 class StoredAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of an answer, or the rule and the words of a refusal."""
+    """The body of an answer; or the rule and the words of a refusal, which may be `recorded` at
+    that position."""
 
     position: int
     body: dict[str, Any] | None = None
     rule: str = ""
     detail: str = ""
     field: str = ""
+    recorded: bool = False
 
     def give(self) -> Answer | DomainError:
         """The answer or the refusal, as it was given first."""
@@ -33,6 +35,8 @@ class StoredAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
             return Answer(self.body, self.position, replayed=True)
         refusal = _kind(self.rule)(self.detail, self.field)
         refusal.replayed = True
+        if self.recorded:
+            refusal.position = self.position
         return refusal
 
 

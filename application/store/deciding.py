@@ -31,6 +31,8 @@ class Decided:
 
     def durable(self, first: int, head: int) -> Outcome:
         """The outcome, once the batch's first event has the position `first`."""
+        if isinstance(self.outcome, DomainError) and self.offset is not None:
+            self.outcome.position = first + self.offset
         if isinstance(self.outcome, Exception) or self.outcome.replayed:
             return self.outcome
         return Answer(self.outcome.body, head if self.offset is None else first + self.offset)
@@ -39,7 +41,8 @@ class Decided:
         """What to keep under the command's keys; None after a bug, so that it can be retried."""
         outcome = self.durable(first, head)
         if isinstance(outcome, DomainError):
-            return StoredAnswer(head, None, outcome.rule(), outcome.detail, outcome.field)
+            at, recorded = outcome.position or head, outcome.position is not None
+            return StoredAnswer(at, None, outcome.rule(), outcome.detail, outcome.field, recorded)
         if isinstance(outcome, Exception):
             return None
         return StoredAnswer(outcome.position, outcome.body)

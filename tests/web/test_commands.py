@@ -1,6 +1,7 @@
 """Every command: what it answers with, and where it stands in the log."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -191,6 +192,19 @@ def test_an_unpaid_ticket_is_known_by_its_id(office: BoxOffice):
     assert office.scan(event, ticket_id=ticket_ids(order)[0])["reason"] == "unpaid"
     office.post(f"/api/v1/orders/{order['id']}/cancel")
     assert office.scan(event, ticket_id=ticket_ids(order)[0])["reason"] == "canceled"
+
+
+def test_a_refusal_that_is_recorded_tells_where(office: BoxOffice):
+    order = office.order(office.event(), office.customer())
+    path, key = f"/api/v1/orders/{order['id']}/pay", {"Idempotency-Key": str(uuid4())}
+    sent: Any = {"json": {"method": "card", "reference": "ch_1", "amount": "1.00"}, "headers": key}
+    first, again = (office.send("POST", path, **sent) for _ in range(2))
+    (_, refused) = office.get(f"/api/v1/orders/{order['id']}/history")["items"]
+    assert first.headers["Turnstile-Position"] == str(refused["position"])
+    assert again.headers["Turnstile-Position"] == str(refused["position"])
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (409, "true")
+    nothing = office.send("POST", f"/api/v1/orders/{order['id']}/refund", json={})
+    assert (nothing.status_code, "Turnstile-Position" in nothing.headers) == (409, False)
 
 
 def test_a_scan_made_offline_counts_when_it_happened(office: BoxOffice):
