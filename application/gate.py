@@ -13,6 +13,12 @@ from domain.ids import new_secret
 from domain.order import Order
 from domain.ticket import Scan, Ticket
 
+OrderOf = Callable[[UUID], tuple[UUID | None, int]]
+"""Finds the order that a ticket not issued yet belongs to, as far as a read model knows, which has
+seen all up to that position of the log."""
+MOST_LOOKED_THROUGH = 200
+"""Events that the read model has not seen yet: in a rush those of a tenth of a second."""
+
 
 @dataclass(frozen=True)
 class CheckIn:
@@ -62,12 +68,11 @@ def check_in(
     event_id: UUID,
     ticket_id: UUID | None,
     secret: str | None = None,
-    order_of: Callable[[UUID], UUID | None] = lambda _: None,
+    order_of: OrderOf | None = None,
 ) -> CheckIn:
     """An attempt at a gate with a `secret`, or with the id that staff looked up.
 
-    `ticket_id` is None when the secret has not the form of one. `order_of` finds the order
-    that a ticket not issued yet belongs to; what it says is checked against that order.
+    `ticket_id` is None when the secret has not the form of one.
     """
     event = work.load(Event, event_id)
     ticket = None if ticket_id is None else work.find(Ticket, ticket_id)
@@ -95,14 +100,23 @@ def _keep_evidence(
     return unmatched
 
 
-def _why_not_issued(
-    work: Work, ticket_id: UUID | None, order_of: Callable[[UUID], UUID | None]
-) -> str:
-    order_id = order_of(ticket_id) if ticket_id is not None else None
+def _why_not_issued(work: Work, ticket_id: UUID | None, order_of: OrderOf | None) -> str:
+    """What the read model says is checked against the order; it may not have seen it yet."""
+    if ticket_id is None or order_of is None:
+        return "invalid"
+    order_id, seen = order_of(ticket_id)
+    order_id = order_id or _placed_since(work, seen, ticket_id)
     order = work.find(Order, order_id) if order_id is not None else None
     if order is None or ticket_id not in order.ticket_ids:
         return "invalid"
     return "unpaid" if order.status == "placed" else "canceled"
+
+
+def _placed_since(work: Work, seen: int, ticket_id: UUID) -> UUID | None:
+    for entry in work.since(seen, MOST_LOOKED_THROUGH):
+        if entry.topic == Order.Placed.TOPIC and str(ticket_id) in entry.payload:
+            return entry.stream_id
+    return None
 
 
 def _why_not_to(customer: Customer | None) -> str | None:

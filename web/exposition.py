@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from application import jobs
-from application.checkpoints import latest
+from application.checkpoints import Unsigned, latest
 from application.composition import Turnstile
 from application.store import log
 from projections.engine.status import status
@@ -72,7 +72,11 @@ class _Kept(Collector):
 
 
 def _of_log(connection: Connection) -> Iterator[GaugeMetricFamily]:
-    checkpoint = latest(connection)
+    try:
+        checkpoint = latest(connection)
+    except Unsigned as error:
+        logger.warning("metrics.checkpoint_unsigned", error=str(error))
+        checkpoint = None
     signed, at = (checkpoint.position, checkpoint.taken_at.timestamp()) if checkpoint else (0, 0.0)
     yield _number("log_position", "Position of the last event", log.read_head(connection))
     yield _number("checkpoint_position", "Position of the last checkpoint, 0 without", signed)

@@ -7,7 +7,7 @@ also while Redis does not answer, since nobody should be kept out by that.
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, cast
@@ -102,7 +102,7 @@ def counting_wrong_passwords(email: str) -> Iterator[None]:
         (WRONG_PASSWORDS, (account, address)),
         (WRONG_PASSWORDS_IN_ALL, (account,)),
     ]
-    is_known = not strategy.test(KNOWN_ADDRESS, account, address)
+    is_known = not _is_within(strategy, KNOWN_ADDRESS, (account, address))
     refusal = "Too many wrong passwords for this account; wait a quarter of an hour."
     with _counting(strategy, counted, counted[:1] if is_known else counted, refusal):
         yield
@@ -135,14 +135,29 @@ def _counting(
     strategy: RateLimiter, counted: Sequence[Counted], held_to: Sequence[Counted], refusal: str
 ) -> Iterator[None]:
     for limit, names in held_to:
-        if not strategy.test(limit, *names):
+        if not _is_within(strategy, limit, names):
             raise TooManyRequests(refusal, retry_after=limit.get_expiry())
     try:
         yield
     except Unauthorized:
         for limit, names in counted:
-            strategy.hit(limit, *names)
+            _hit(strategy, limit, names)
         raise
+
+
+def _is_within(strategy: RateLimiter, limit: RateLimitItem, names: Sequence[str]) -> bool:
+    """Whether there is room for one more; while Redis is down there is, unless the limiter has
+    heard of it, and counts in memory."""
+    try:
+        return strategy.test(limit, *names)
+    except RedisError as error:
+        logger.warning("limits.not_counted", error=type(error).__name__)
+        return True
+
+
+def _hit(strategy: RateLimiter, limit: RateLimitItem, names: Sequence[str]) -> None:
+    with suppress(RedisError):  # of which `_is_within` has told
+        strategy.hit(limit, *names)
 
 
 def _tell(response: Response) -> Response:

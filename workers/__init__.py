@@ -1,1 +1,1 @@
-"""Processes: the projector, the reactor, the Dramatiq actors, and the supervisor over them."""
+"""What runs beside the web: the reactor, the Dramatiq actors, and the supervisor over all."""

@@ -43,7 +43,7 @@ def tidy(turnstile: Turnstile) -> None:
             "sessions": sessions.forget_expired(connection),
         }
     if any(forgotten.values()):
-        logger.info("reactor.forgot", **forgotten)
+        logger.info("tidying.forgot", **forgotten)
     dropped = drop_abandoned(turnstile.engine, READ_MODELS)
     if dropped:
         logger.info("tidying.dropped_rebuilds", read_models=dropped)

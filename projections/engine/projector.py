@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -87,7 +88,7 @@ class Projector:
                 if not taken or (self._caught_up and not rest):
                     self._turnstile.signals.wait(LOG, heard, POLL_SECONDS)
             except Exception as error:
-                logger.warning("projector.retrying", error=f"{type(error).__name__}: {error}")
+                logger.warning("projector.retrying", **_told(error))
                 self._renewed = 0.0
                 stop.wait(RETRY_SECONDS)
         self._give_back()
@@ -96,20 +97,17 @@ class Projector:
         """Let those that lag most take one batch; how many events that was."""
         try:
             return self._advance(models)
-        except Exception:
+        except Exception as error:
             if len(models) == 1:
                 raise
+            logger.warning("projector.one_by_one", **_told(error))
         return max([self._advance_alone(model) for model in models])
 
     def _advance_alone(self, model: ReadModel) -> int:
         try:
             return self._advance([model])
         except Exception as error:
-            logger.error(
-                "projector.failed",
-                read_model=model.name,
-                error=f"{type(error).__name__}: {error}",
-            )
+            logger.error("projector.failed", read_model=model.name, **_told(error))
             return 0
 
     def _advance(self, models: Sequence[ReadModel]) -> int:
@@ -185,6 +183,12 @@ class Projector:
                 leases.give_back(connection, self.holder)
         except SQLAlchemyError as error:  # then they run out by themselves
             logger.warning("projector.leases_kept", error=str(error))
+
+
+def _told(error: Exception) -> dict[str, Any]:
+    """What a line says of an error, and where in the program, unless the database erred."""
+    in_program = not isinstance(error, SQLAlchemyError)
+    return {"error": f"{type(error).__name__}: {error}", "exc_info": error if in_program else None}
 
 
 def _count(group: Sequence[ReadModel], events: int, position: int) -> None:

@@ -188,6 +188,7 @@ def test_every_attempt_at_the_gate_is_answered(office: BoxOffice):
 def test_an_unpaid_ticket_is_known_by_its_id(office: BoxOffice):
     event = office.event()
     order = office.order(event, office.customer())
+    assert office.scan(event, ticket_id=ticket_ids(order)[0])["reason"] == "unpaid"
     office.catch_up()
     assert office.scan(event, ticket_id=ticket_ids(order)[0])["reason"] == "unpaid"
     office.post(f"/api/v1/orders/{order['id']}/cancel")

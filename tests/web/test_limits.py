@@ -246,6 +246,14 @@ def test_processes_count_together_in_redis_and_go_on_without_it(limited: Limited
     assert asked(alone, 3) == [200, 200, 429]
 
 
+def test_nobody_is_kept_out_where_redis_is_down_and_nothing_else_is_limited(limited: Limited):
+    office, email = limited(redis_url="redis://127.0.0.1:1/0"), f"{uuid4()}@example.org"
+    accounts.create(office.turnstile.access, email, PASSWORD, "auditor")
+    wrong = {"email": email, "password": "not the password"}
+    assert office.send("POST", "/api/v1/auth/login", json=wrong).status_code == 401
+    office.post("/api/v1/auth/login", {"email": email, "password": PASSWORD})
+
+
 @pytest.mark.parametrize("name", ["RATE_LIMIT", "RATE_LIMIT_LOG_IN", "RATE_LIMIT_WRONG_KEYS"])
 def test_a_limit_that_is_none_is_refused_at_the_start(name: str):
     with pytest.raises(ValueError, match=name):

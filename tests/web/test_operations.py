@@ -2,14 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from flask import Flask
+from sqlalchemy import insert
 
 import migrations
 from application.composition import compose
 from application.settings import Settings
+from application.store.database import writing
+from application.store.tables import checkpoints
 from application.store.vault import WrongMasterKey
 from tests.keys import bearer
 from tests.web.conftest import BoxOffice
@@ -61,6 +65,20 @@ def test_metrics_are_exposed(office: BoxOffice):
     assert metrics.mimetype == "text/plain"
     assert 'turnstile_commands_total{name="register_customer",outcome="ok"}' in metrics.text
     assert 'endpoint="customers.register_customer",' in metrics.text
+
+
+def test_a_forged_checkpoint_hides_no_other_metric(migrated_url: str):
+    turnstile = compose(Settings(database_url=migrated_url))
+    office = BoxOffice(turnstile)
+    with writing(turnstile.engine) as connection:
+        forged = {"hash": "00" * 32, "root": "00" * 32, "public_key": "00" * 32, "signature": "00"}
+        taken = {"position": 7, "taken_at": datetime.now(UTC)}
+        connection.execute(insert(checkpoints).values(**forged, **taken))
+    metrics = office.send("GET", "/metrics")
+    assert metrics.status_code == 200
+    assert "turnstile_checkpoint_position 0.0" in metrics.text
+    assert "turnstile_log_position 0.0" in metrics.text
+    turnstile.close()
 
 
 def test_parked_streams_are_among_the_metrics_of_several_processes(

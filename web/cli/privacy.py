@@ -44,8 +44,8 @@ def erase_customer_(reference: str, source: str | None, yes: bool) -> None:
 def retention_(dry_run: bool) -> None:
     """Erase customers who have done nothing for RETENTION_DAYS, as the reactor does every hour.
 
-    That is no registration, change, order or transfer for so long, and no ticket for an event
-    that is not over.
+    That is no registration, change, order, transfer or refund for so long, counted from the end of
+    each event that they hold a ticket for, or have paid for.
     """
     with box_office() as turnstile:
         days = turnstile.settings.retention_days

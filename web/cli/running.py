@@ -97,7 +97,8 @@ def project(metrics_host: str, metrics_port: int | None) -> None:
 @click.command()
 @_tells_metrics
 def react(metrics_host: str, metrics_port: int | None) -> None:
-    """Do what follows from what happened: expire holds whose time is over, sign checkpoints."""
+    """Do what follows from what happened: expire holds whose time is over, sign checkpoints, and
+    every hour forget what has expired, and whom RETENTION_DAYS is over for."""
     with _part(metrics_host, metrics_port) as (turnstile, stop):
         run_threads(serving.reactor_parts(turnstile), stop)
 

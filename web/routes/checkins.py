@@ -15,7 +15,8 @@ from domain.errors import InvalidTime
 from domain.ids import derived_id, ticket_id_in
 from domain.limits import CLOCKS_DIFFER
 from domain.ticket import Scan
-from projections.orders import order_of_ticket
+from projections.engine.positions import positions
+from projections.orders import ORDERS, order_of_ticket
 from web.blueprint import Blueprint
 from web.commands import record
 from web.current import turnstile
@@ -61,10 +62,11 @@ def _shown(body: dict[str, Any]) -> dict[str, Any]:
     return {"ticket_id": body.pop("ticket_id"), "order_of": partial(_order_of, turnstile().engine)}
 
 
-def _order_of(engine: Engine, ticket_id: UUID) -> UUID | None:
+def _order_of(engine: Engine, ticket_id: UUID) -> tuple[UUID | None, int]:
     """In whichever thread leads the batch, which may belong to no request."""
     with engine.connect() as connection:
-        return order_of_ticket(connection, ticket_id)
+        seen = positions(connection, [ORDERS.name]).get(ORDERS.name, 0)
+        return order_of_ticket(connection, ticket_id), seen
 
 
 def _not_later(at: datetime | None) -> datetime | None:

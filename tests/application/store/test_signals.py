@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
@@ -19,8 +19,6 @@ FOREVER = 3_600.0
 LISTENERS = """
 SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE :said
 """
-
-Announce = Callable[[], None]
 
 
 @pytest.fixture
