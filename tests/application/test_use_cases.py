@@ -40,6 +40,7 @@ from domain.customer import Customer, Profile
 from domain.errors import (
     AlreadyExists,
     AmountMismatch,
+    CustomerErased,
     EventCancelled,
     EventOver,
     HoldExpired,
@@ -388,6 +389,14 @@ def test_each_ticket_type_has_one_line(desk: Desk):
             payment_method="card",
             hold=HOLD,
         )
+
+
+def test_an_erased_customer_buys_nothing(desk: Desk):
+    desk.do(erase, customer_id=ANNA)
+    with pytest.raises(CustomerErased):
+        desk.place(FIRST)
+    assert desk.stored(ORDER) is None
+    assert desk.counts() == (0, 0)
 
 
 @pytest.mark.parametrize("decide", [pay_order, cancel_order, expire_order, refund_order])

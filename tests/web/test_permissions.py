@@ -6,8 +6,10 @@ from uuid import uuid4
 import pytest
 from flask import Response
 
+from application.access.identity import SERVICE
+from tests.keys import bearer
 from tests.web.conftest import EVENT, BoxOffice, Json
-from tests.web.world import EVERYBODY, PASSWORD, PEOPLE, World, filled, populated
+from tests.web.world import EVERYBODY, PASSWORD, PEOPLE, World, api_key, filled, populated
 from web.app import create_app
 from web.blueprint import Blueprint
 from web.permissions import RULES
@@ -157,6 +159,18 @@ def test_only_those_may_who_should(
             assert answer.headers["WWW-Authenticate"] == "Bearer"
         else:
             assert answer.status_code == 403, (who, answer.text)
+
+
+@pytest.mark.parametrize(
+    ("scope", "listed", "shown"), [("stats:read", 403, 404), ("events:read", 200, 200)]
+)
+def test_a_service_sees_drafts_if_it_may_read_events(
+    world: World, scope: str, listed: int, shown: int
+):
+    _, secret = api_key(world.office, SERVICE, scopes=[scope])
+    service = BoxOffice(world.office.turnstile, bearer(secret))
+    service.get("/api/v1/events?status=draft", listed)
+    service.get(f"/api/v1/events/{world.ids['draft']}", shown)
 
 
 def test_every_route_was_tried(office: BoxOffice):

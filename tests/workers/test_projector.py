@@ -353,6 +353,20 @@ def test_a_poisoned_event_parks_its_stream_for_that_read_model_only(
     assert parked(turnstile, poisoned.model) == []
 
 
+def test_what_was_undone_is_not_remembered(turnstile: Turnstile) -> None:
+    def check(fact: Fact) -> str:
+        return raises(fact) if fact.originator_version == 2 else nothing_wrong(fact)
+
+    healthy, poisoned = Tally(turnstile, "healthy"), Tally(turnstile, "poisoned", check)
+    running = Projector(turnstile, [healthy.model, poisoned.model])
+    (customer,) = register(turnstile)
+    running.catch_up()
+    change(turnstile, customer)
+    running.catch_up()
+    assert healthy.taken() == {customer: [1, 2]}
+    assert poisoned.taken() == {customer: [1]}
+
+
 def test_what_is_sealed_with_another_key_holds_up_nobody_else(database_url: str) -> None:
     with box_office(database_url) as turnstile, box_office(database_url) as other:
         tally = Tally(turnstile, "tally")
