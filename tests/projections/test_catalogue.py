@@ -82,6 +82,15 @@ def test_all_about_an_event_is_shown(given):
     }
 
 
+def test_ticket_types_are_shown_in_the_order_in_which_they_were_added(given):
+    concert = draft("Concert", "Adult")
+    for number, name in ((3, "Kid"), (2, "Senior"), (1, "Baby")):
+        concert.add_ticket_type(UUID(int=number), Terms(name, 100), NOW)
+    given(concert, on_sale("Fair"))
+    names = [kind["name"] for kind in shown(given, concert.id)["ticket_types"]]
+    assert names == ["Adult", "Kid", "Senior", "Baby"]
+
+
 def test_a_list_shows_events_without_their_ticket_types(given):
     given(on_sale("Concert"), on_sale("Fair", starts_at=START + DAY))
     with given.connection() as connection:

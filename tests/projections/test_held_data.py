@@ -13,8 +13,8 @@ from domain.customer import Customer, Profile
 from domain.order import Order
 from domain.ticket import Ticket
 from projections import held_data
-from projections.held_data import count_idle_customers, idle_customers
-from tests.domain.given import ANNA, BORIS, END, FIRST, NOW, ORDER
+from projections.held_data import count_idle_customers, held_about, idle_customers
+from tests.domain.given import ANNA, BORIS, END, FIRST, NOW, ORDER, SECOND
 from tests.projections.conftest import Given
 from tests.projections.making import (
     adults,
@@ -125,6 +125,16 @@ def test_the_erased_are_not_erased_again(given: Given) -> None:
     given(erased(), boris())
     assert idle(given) == [BORIS]
     assert FIRST not in idle(given)
+
+
+def test_a_refused_transfer_tells_nothing_about_whom_it_was_meant_for(given: Given) -> None:
+    refused, given_away = ticket(FIRST), transferred(ticket(SECOND), BORIS)
+    refused.transfer(BORIS, "another secret", "a present", why_not="event_over", now=NOW)
+    given(*festivals(), anna(), boris(), refused, given_away)
+    with given.connection() as connection:
+        held = held_about(connection, BORIS)
+        assert held is not None
+        assert [item["id"] for item in held["tickets"]] == [SECOND]
 
 
 def test_tickets_that_were_transferred_to_a_customer_are_found_by_an_index(given: Given) -> None:

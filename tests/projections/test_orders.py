@@ -153,6 +153,14 @@ def test_a_refused_payment_is_shown_and_pays_nothing(given):
     assert (of["status"], of["paid"], of["payment_method"]) == ("placed", "0.00", "card")
 
 
+def test_payments_are_shown_in_the_order_in_which_they_were_tried(given):
+    bought = family()
+    bought.pay("voucher", "v_2", 1, NOW)
+    bought.pay("voucher", "v_1", 2, NOW)
+    given(paid(bought, "ch_1"), paid(other()))
+    assert [payment["reference"] for payment in shown(given)["payments"]] == ["v_2", "v_1", "ch_1"]
+
+
 def test_a_partly_refunded_order_shows_what_went_back(given):
     bought = paid(family())
     bought.refund([SECOND], "ill", NOW + DAY)
