@@ -6,14 +6,17 @@ from uuid import UUID, uuid4
 
 import jwt
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text, update
 
 from application.access import access as remembering
 from application.access import accounts, api_keys, sessions
-from application.access.identity import SERVICE, Unauthorized
+from application.access.identity import ATTENDEE, SERVICE, Unauthorized
 from application.composition import compose
+from application.store.database import writing
+from application.store.tables import sessions as sessions_table
 from tests.keys import bearer
 from tests.web.conftest import BoxOffice, Json
+from tests.web.world import access_token, account
 from tests.workers.processes import eventually
 from web.permissions import SCOPES_OF_ORGANIZERS
 from web.tokens import ACCESS_LIFETIME
@@ -186,6 +189,19 @@ def test_a_refresh_token_is_good_once_and_a_second_time_ends_the_session(anybody
     anybody.post("/api/v1/auth/refresh", {"refresh_token": second["refresh_token"]}, 401)
     anybody.post("/api/v1/auth/refresh", {"refresh_token": third["refresh_token"]}, 401)
     assert status_of(anybody, third["access_token"]) == 401
+
+
+def test_a_session_ends_a_lifetime_after_its_latest_refresh(anybody: BoxOffice, office: BoxOffice):
+    _, tokens = registered(anybody)
+    mine = sessions_table.c.account_id == UUID(tokens["account"]["id"])
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    with writing(office.turnstile.engine) as connection:
+        connection.execute(update(sessions_table).where(mine).values(expires_at=soon))
+    before = datetime.now(UTC)
+    anybody.post("/api/v1/auth/refresh", {"refresh_token": tokens["refresh_token"]})
+    with office.turnstile.engine.connect() as connection:
+        ends = connection.execute(select(sessions_table.c.expires_at).where(mine)).scalar_one()
+    assert before <= ends - sessions.LIFETIME <= datetime.now(UTC)
 
 
 def test_another_password_ends_all_sessions(anybody: BoxOffice):
@@ -421,6 +437,24 @@ def test_a_ticket_that_was_handed_over_is_no_longer_theirs(anybody: BoxOffice, o
     ada.post(f"{path}/transfer", {"to_customer_id": bob["id"]})
     ada.post(f"{path}/transfer", {"to_customer_id": eve["id"]}, 403)
     ada.get(path, 403)
+
+
+def test_a_ticket_is_shown_to_nobody_until_its_new_holder_is_seen(office: BoxOffice):
+    ada, bob = office.customer("Ada"), office.customer("Bob")
+    hers, his = (
+        BoxOffice(
+            office.turnstile,
+            bearer(access_token(office, account(office, ATTENDEE, UUID(who["id"])))),
+        )
+        for who in (ada, bob)
+    )
+    ticket = office.ticket(office.event(), ada)
+    path = f"/api/v1/tickets/{ticket['id']}"
+    hers.post(f"{path}/transfer", {"to_customer_id": bob["id"]})
+    for attendee in (hers, his):
+        attendee.get(path, 403, caught_up=False)
+    assert his.get(path)["secret"] != ticket["secret"]
+    hers.get(path, 403)
 
 
 def test_the_secret_of_a_ticket_is_not_for_those_who_run_the_event(office: BoxOffice):
