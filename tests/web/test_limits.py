@@ -12,10 +12,12 @@ from sqlalchemy import Connection
 
 from application.access import access as remembering
 from application.access import accounts, api_keys, passwords
+from application.access.identity import AUDITOR
 from application.composition import Turnstile, compose
 from application.settings import Settings
 from tests.keys import bearer, service_key
 from tests.web.conftest import BoxOffice
+from tests.web.world import access_token, account
 from web import limits
 
 PASSWORD = "correct horse battery"
@@ -132,13 +134,12 @@ def test_keys_have_a_limit_of_their_own_or_none(limited: Limited, office: BoxOff
     assert asked(bound, 1, **other) == [200]
 
 
-def test_log_ins_from_one_address_are_few(limited: Limited):
+@pytest.mark.parametrize("way", ["register", "login", "refresh", "email", "password"])
+def test_attempts_to_come_in_from_one_address_are_few(limited: Limited, way: str):
     office = limited(rate_limit_log_in="2 per minute")
-    attempt = {"email": "nobody@example.org", "password": PASSWORD}
-    statuses = [
-        office.send("POST", "/api/v1/auth/login", json=attempt).status_code for _ in range(3)
-    ]
-    assert statuses == [401, 401, 429]
+    office.credentials = bearer(access_token(office, account(office, AUDITOR)))
+    statuses = [office.send("POST", f"/api/v1/auth/{way}", json={}).status_code for _ in range(3)]
+    assert statuses == [422, 422, 429]
     assert asked(office, 1) == [200]
 
 

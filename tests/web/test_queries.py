@@ -16,6 +16,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, delete, insert, select
 
+from application.composition import compose
+from application.settings import Settings
 from application.store.database import for_queries, writing
 from application.store.signals import READ_MODELS as MOVED
 from application.store.tables import events
@@ -299,6 +301,14 @@ def test_a_query_waits_for_what_its_caller_has_seen(office: BoxOffice):
     projecting.join()
     assert response.status_code == 200
     assert int(response.headers["Turnstile-Position"]) >= event["position"]
+
+
+def test_before_any_event_was_projected_a_query_is_as_of_the_beginning(migrated_url: str):
+    turnstile = compose(Settings(database_url=migrated_url))
+    response = BoxOffice(turnstile).send("GET", "/api/v1/events")
+    assert (response.status_code, response.json["items"]) == (200, [])
+    assert response.headers["Turnstile-Position"] == "0"
+    turnstile.close()
 
 
 def test_a_query_does_not_wait_for_ever(office: BoxOffice, monkeypatch: pytest.MonkeyPatch):
