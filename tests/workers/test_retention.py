@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +26,9 @@ from projections import held_data
 from projections.engine.parking import parked_counts, unpark_all
 from projections.engine.projector import Projector
 from projections.engine.tables import parked
+from tests.workers.festival import box_office
 from tests.workers.selling import CONTEXT, Sale
+from tests.workers.tallies import change, register
 from tests.workers.test_projector import projecting
 from workers import retention, tidying
 
@@ -74,6 +77,28 @@ def test_nobody_is_erased_while_a_read_model_lags(
     assert [line["event"] for line in logs] == ["retention.postponed"]
     with pytest.raises(retention.Postponed, match="lags"):
         retention.count_idle(keeping)
+
+
+def test_tidying_leaves_nothing_of_older_pages_beside_an_sqlite_file(sqlite_url: str) -> None:
+    with box_office(sqlite_url) as turnstile:
+        beside = Path(f"{turnstile.engine.url.database}-wal")
+        (customer,) = register(turnstile)
+        change(turnstile, customer)
+        assert beside.stat().st_size > 0
+        tidying.tidy(turnstile)
+        assert beside.stat().st_size == 0
+
+
+def test_who_writes_after_the_tidying_waits_for_the_lock_as_before(sqlite_url: str) -> None:
+    with box_office(sqlite_url) as turnstile:
+
+        def patience() -> int:
+            with turnstile.engine.connect() as connection:
+                return int(connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one())
+
+        before = patience()
+        tidying.tidy(turnstile)
+        assert patience() == before > 0
 
 
 def park(turnstile: Turnstile, model: str) -> None:
