@@ -143,6 +143,16 @@ def test_attempts_to_come_in_from_one_address_are_few(limited: Limited, way: str
     assert asked(office, 1) == [200]
 
 
+def test_log_ins_from_one_address_are_few(limited: Limited):
+    office = limited(rate_limit_log_in="2 per minute")
+    attempt = {"email": "nobody@example.org", "password": PASSWORD}
+    statuses = [
+        office.send("POST", "/api/v1/auth/login", json=attempt).status_code for _ in range(3)
+    ]
+    assert statuses == [401, 401, 429]
+    assert asked(office, 1) == [200]
+
+
 def test_an_ipv6_network_counts_as_one_address(limited: Limited):
     office = limited(rate_limit_address="2 per minute", rate_limit="")
     assert asked(office, 1, address="2001:db8:0:1::1") == [200]
