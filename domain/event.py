@@ -29,11 +29,9 @@ from domain.limits import CLOCKS_DIFFER, LONG, SHORT, require_count, require_len
 from domain.money import LARGEST_PRICE, require_currency
 
 LIVE = ("published", "ongoing")
-Quantities = dict[UUID, int]
-
-
 NOT_ZONES = ("localtime", "posixrules", "posix/", "right/", "Factory")
 """What a host may have beside the zones of IANA: its own, or such as count leap seconds."""
+Quantities = dict[UUID, int]
 
 
 @dataclass(frozen=True)
@@ -378,13 +376,16 @@ def _require_sound_details(details: Details) -> None:
     for what in ("title", "organizer_name", "category", "venue"):
         require_length(what, getattr(details, what), SHORT, InvalidEvent)
     require_length("description", details.description, LONG, InvalidEvent)
+    if not _is_iana_zone(details.timezone):
+        raise InvalidEvent(f"{details.timezone!r} is not an IANA time zone.", "timezone")
+
+
+def _is_iana_zone(name: str) -> bool:
     try:
-        ZoneInfo(details.timezone)
-        if details.timezone.startswith(NOT_ZONES):
-            raise ZoneInfoNotFoundError
+        ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        what = f"{details.timezone!r} is not an IANA time zone."
-        raise InvalidEvent(what, "timezone") from None
+        return False
+    return not name.startswith(NOT_ZONES)
 
 
 def _require_sound_terms(terms: Terms) -> None:

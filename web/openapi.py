@@ -112,7 +112,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         if name in ("SERVICE_UNAVAILABLE", "TOO_MANY_REQUESTS"):
             seconds = {"schema": {"type": "integer"}, "description": "Seconds to wait."}
             response["headers"] = {"Retry-After": seconds}
-        if name == "CONFLICT":
+        if name in ("CONFLICT", "NOT_FOUND"):
             where = "Where it stands in the log what was refused, if that is recorded."
             position = {"schema": {"type": "integer"}, "description": where}
             response["headers"] = {"Turnstile-Position": position}

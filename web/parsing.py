@@ -36,11 +36,11 @@ def json_body() -> dict[str, Any]:
 
 def load_query(schema: Schema, error_status: int = 422) -> dict[str, Any]:
     """The query string as `schema` reads it; a repeated parameter fits nowhere."""
-    given = asked().args.to_dict(flat=False)
-    repeated = {name: [REPEATED] for name, values in given.items() if len(values) > 1}
+    given = asked().args
+    repeated = {name: [REPEATED] for name, values in given.lists() if len(values) > 1}
     if repeated:
         raise InvalidFields(repeated, error_status)
-    return _load(schema, asked().args.to_dict(), error_status)
+    return _load(schema, given.to_dict(), error_status)
 
 
 def _load(schema: Schema, raw: dict[str, Any], error_status: int) -> dict[str, Any]:

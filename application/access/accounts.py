@@ -57,7 +57,7 @@ class Prepared(NamedTuple):
     held_against: str = ""
 
     def of(self, subject_id: UUID) -> "Prepared":
-        """The same for somebody else."""
+        """The same account for this customer or organizer."""
         return self._replace(account=replace(self.account, subject_id=subject_id))
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, select
 
 from application.access import accounts, sessions
-from application.access.accounts import Account, Prepared
+from application.access.accounts import Account
 from application.access.identity import ATTENDEE, Unauthorized
 from application.customers import register_customer
 from application.store import answers
@@ -59,11 +59,12 @@ def register_account(body: dict[str, Any]) -> Change:
     """Become a customer with an account, and log in"""
     address, password = body["email"], body.pop("password")
     accounts.require_acceptable(turnstile().access, address, password)
-    prepared = accounts.prepare(address, password, ATTENDEE, uuid7())
+    customer_id = uuid7()
+    prepared = accounts.prepare(address, password, ATTENDEE, customer_id)
     # Should the account not come about, the same attempt finds the same customer by this key.
     name = str(derived_id("registration", accounts.normal(address), access_fingerprint()))
     key = Key("registration", name, expires_at=datetime.now(UTC) + FINISH_WITHIN)
-    new = prepared.of(_register(prepared, Profile(**body), key))
+    new = prepared.of(_register(customer_id, Profile(**body), key))
 
     def change(connection: Connection) -> Outcome:
         account = accounts.add(connection, new)
@@ -208,9 +209,9 @@ def delete_account(account_id: UUID) -> Response:
     return Response(status=204)
 
 
-def _register(new: Prepared, profile: Profile, key: Key) -> UUID:
-    """The customer of a new account: one only, however often this is asked for under one key."""
-    customer_id = new.account.subject_id
+def _register(customer_id: UUID, profile: Profile, key: Key) -> UUID:
+    """The customer of a new account, under this id, or under that of an attempt before: one only,
+    however often this is asked for under one key."""
     asked = [replace(same, scope=f"registration {same.scope}") for same in access_keys()[:1]]
     answer = turnstile().executor.execute(
         Command(

@@ -63,7 +63,8 @@ def _shown(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _order_of(engine: Engine, ticket_id: UUID) -> tuple[UUID | None, int]:
-    """In whichever thread leads the batch, which may belong to no request."""
+    """In whichever thread leads the batch, which may belong to no request. The position is asked
+    first, so that what is found may be newer, but never older."""
     with engine.connect() as connection:
         seen = positions(connection, [ORDERS.name]).get(ORDERS.name, 0)
         return order_of_ticket(connection, ticket_id), seen

@@ -19,9 +19,7 @@ from web.schemas.tickets import RecordedTicket
 
 LATEST_VERSION = 2**31 - 1
 VERSION_OR_TIME = [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]
-LAST_RECORDED = (
-    "When the event happened that was recorded last; a late scan happened before others."
-)
+LAST_RECORDED = "When the event happened that was recorded last, which may have come late."
 TOPICS = sorted(
     fact.TOPIC
     for aggregate in (*KINDS.values(), Unmatched)
