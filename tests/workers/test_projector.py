@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
+from structlog.testing import capture_logs
 
 from application.composition import Turnstile
 from application.store import log
@@ -460,7 +461,7 @@ def test_a_read_model_without_its_table_stops_no_other_and_goes_on_when_it_is_ba
     monkeypatch.setattr(projector, "RETRY_SECONDS", 0.05)
     broken, healthy = Tally(turnstile, "broken"), Tally(turnstile, "healthy")
     (customer,) = register(turnstile)
-    with projecting(turnstile, broken.model, healthy.model):
+    with capture_logs() as logs, projecting(turnstile, broken.model, healthy.model):
         eventually(lambda: broken.taken() == {customer: [1]})
         broken.drop()
         change(turnstile, customer)
@@ -471,6 +472,27 @@ def test_a_read_model_without_its_table_stops_no_other_and_goes_on_when_it_is_ba
         assert at(turnstile, broken.model) < at(turnstile, healthy.model)
         broken.create()
         eventually(lambda: broken.taken() == {customer: [2, 3]})
+    assert "projector.one_by_one" in {line["event"] for line in logs}
+    failed = {line["read_model"] for line in logs if line["event"] == "projector.failed"}
+    assert failed == {broken.model.name}
+
+
+def test_what_the_program_does_wrong_is_told_with_its_place(
+    turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [Tally(turnstile, name).model for name in ("ours", "theirs")]
+    running = Projector(turnstile, models)
+    running.catch_up()
+    register(turnstile)
+
+    def fail(*_: Any) -> Any:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(running, "_take", fail)
+    with capture_logs() as logs:
+        assert running.step(models) == 0
+    assert [line["event"] for line in logs] == ["projector.one_by_one", *["projector.failed"] * 2]
+    assert [type(line["exc_info"]) for line in logs] == [KeyError] * 3, logs
 
 
 def test_a_read_model_that_lags_catches_up_and_joins_the_others(
