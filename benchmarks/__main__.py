@@ -85,11 +85,11 @@ def main() -> None:
     os.environ.update(SECRETS)
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
     print(f"Each row is appended to {RESULTS.name}.", flush=True)
-    collect_rarely()  # as every process of a deployment does
     with Histories() as histories:
         for name in given.names or BENCHMARKS:
             benchmark = BENCHMARKS[name]
             print(f"\n{name}: {benchmark.shows}", flush=True)
+            collect_rarely()  # as every process of a deployment does
             (benchmark.quick if given.quick else benchmark.full)(histories)
 
 

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 from sqlalchemy import Connection, delete, func, select, text
 
+from application.runtime import YOUNG_IN_BATCHES, collect_rarely
 from application.store import log
 from application.store.tables import tracking
 from benchmarks import baseline
@@ -30,6 +31,7 @@ def run(histories: Histories, events: int, library_events: int, rounds: int) -> 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "events.jsonl"
         _export(url, path, library_events)
+        collect_rarely(YOUNG_IN_BATCHES)  # as the projector's process does
         for _ in range(rounds):
             ours.append(events / _seconds(url))
             library.append(_library(path, "topics"))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import click
 
 from application.composition import Turnstile
-from application.runtime import YOUNG_IN_WORKERS, collect_rarely
+from application.runtime import YOUNG_IN_BATCHES, collect_rarely
 from projections.engine.projector import Projector
 from web import serving
 from web.cli.console import PORT, box_office, err, require_redis, warn_of_development_secrets
@@ -91,6 +91,7 @@ def _tells_metrics(command: Callable[..., None]) -> Callable[..., None]:
 def project(metrics_host: str, metrics_port: int | None) -> None:
     """Keep the read models up to date. Several may run: the others stand by."""
     with _part(metrics_host, metrics_port) as (turnstile, stop):
+        collect_rarely(YOUNG_IN_BATCHES)
         Projector(turnstile).run(stop)
 
 
@@ -112,7 +113,7 @@ def work(threads: int, metrics_host: str, metrics_port: int | None) -> None:
     """Work on jobs (rebuilds, comparisons, retries, imports). Any number may run, on any hosts."""
     with _part(metrics_host, metrics_port) as (turnstile, stop):
         require_redis(turnstile)
-        collect_rarely(YOUNG_IN_WORKERS)
+        collect_rarely(YOUNG_IN_BATCHES)
         serving.work(turnstile, threads, stop)
 
 
