@@ -24,7 +24,8 @@ from web.problems import REPLAYED
 
 
 class Outcome(NamedTuple):
-    """The answer to a change, and the account that it is about, if any.
+    """The answer to a change, and, if any, the account that it is about and the position in the log
+    of what was recorded.
 
     `afterwards` is what follows once the change is durable, and may be lost.
     """
@@ -33,6 +34,7 @@ class Outcome(NamedTuple):
     status: int = 200
     account_id: UUID | None = None
     afterwards: Callable[[], None] | None = None
+    position: int | None = None
 
 
 Change = Callable[[Connection], Outcome | DomainError]
@@ -103,10 +105,12 @@ def _made(change: Change, keys: Sequence[Key] = ()) -> Response:
 
 def _answer(outcome: Outcome) -> Answer:
     body = b"" if outcome.body is None else encode(outcome.body)
-    return Answer(outcome.status, body, outcome.account_id)
+    return Answer(outcome.status, body, outcome.account_id, outcome.position)
 
 
 def _respond(answer: Answer, *headers: tuple[str, str]) -> Response:
     if not answer.body:
         return Response(status=answer.status, headers=headers)
+    if answer.position is not None:
+        headers = (*headers, ("Turnstile-Position", str(answer.position)))
     return JSONResponse(answer.body, answer.status, [("Content-Type", JSON), *headers])

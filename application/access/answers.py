@@ -24,11 +24,13 @@ class AnswerLost(Conflict):
 
 
 class Answer(NamedTuple):
-    """An HTTP status, the body as it was sent, and the account that it is about, if any."""
+    """An HTTP status, the body as it was sent, and, if any, the account that it is about and the
+    position in the log of what was recorded."""
 
     status: int
     body: bytes
     account_id: UUID | None = None
+    position: int | None = None
 
 
 def find(connection: Connection, key: Key) -> Answer | None:
@@ -49,7 +51,7 @@ def find(connection: Connection, key: Key) -> Answer | None:
         body = vault_of(connection).open(bytes(row.sealed), key.id)
     except InvalidTag:
         raise AnswerLost from None
-    return Answer(row.status, body, row.account_id)
+    return Answer(row.status, body, row.account_id, row.position)
 
 
 def lock(connection: Connection, key: Key) -> None:
@@ -65,7 +67,15 @@ def lock(connection: Connection, key: Key) -> None:
 def keep(connection: Connection, key: Key, answer: Answer) -> None:
     """Keep the answer until the key expires, in place of one that has expired."""
     sealed = vault_of(connection).seal(answer.body, key.id)
-    row = (key.id, key.fingerprint, answer.status, sealed, answer.account_id, key.expires_at)
+    row = (
+        key.id,
+        key.fingerprint,
+        answer.status,
+        sealed,
+        answer.account_id,
+        key.expires_at,
+        answer.position,
+    )
     with writes_to(connection) as writes:
         writes.upsert(access_answers, [row])
 

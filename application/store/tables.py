@@ -187,6 +187,7 @@ access_answers = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("account_id", Uuid, ForeignKey("accounts.id", ondelete="CASCADE")),
     Column("expires_at", UTCDateTime, nullable=False),
+    Column("position", BigInteger),
     Index("ix_access_answers_account_id", "account_id"),
     Index("ix_access_answers_expires_at", "expires_at"),
 )

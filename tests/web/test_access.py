@@ -70,6 +70,22 @@ def test_whoever_registers_is_a_customer_and_logged_in(anybody: BoxOffice, offic
     assert (customer["name"], customer["country"]) == ("Ada Lovelace", "GB")
 
 
+def test_a_registration_tells_where_it_stands_in_the_log(anybody: BoxOffice, office: BoxOffice):
+    body = registration()
+    same = {"Idempotency-Key": str(uuid4())}
+    answers = [
+        anybody.send("POST", "/api/v1/auth/register", json=body, headers=same) for _ in range(2)
+    ]
+    assert [answer.headers.get("Idempotent-Replayed") for answer in answers] == [None, "true"]
+    assert answers[0].json == answers[1].json
+    registered = answers[0].json
+    history = f"/api/v1/customers/{registered['account']['subject_id']}/history"
+    (made,) = office.get(history)["items"]
+    assert made["position"] == registered["position"]
+    at = str(made["position"])
+    assert [answer.headers["Turnstile-Position"] for answer in answers] == [at, at]
+
+
 def test_an_address_has_one_account_however_it_is_typed(anybody: BoxOffice):
     body, _ = registered(anybody)
     again = anybody.post("/api/v1/auth/register", {**body, "email": body["email"].upper()}, 409)

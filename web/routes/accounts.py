@@ -15,12 +15,12 @@ from application.access.identity import ATTENDEE, Unauthorized
 from application.customers import register_customer
 from application.store import answers
 from application.store.tables import accounts as accounts_table
-from application.store.work import Command, Key
+from application.store.work import Answer, Command, Key
 from domain.customer import Profile
 from domain.errors import DomainError
 from domain.ids import derived_id, uuid7
 from projections.paging import page
-from web.blueprint import Blueprint
+from web.blueprint import QUERY_HEADERS, Blueprint
 from web.caller import caller, credential
 from web.current import turnstile
 from web.idempotency import access_fingerprint, access_keys
@@ -36,6 +36,7 @@ from web.schemas.access import (
     PageQuery,
     PasswordChange,
     Refresh,
+    Registered,
     Registration,
     Tokens,
 )
@@ -54,7 +55,7 @@ PROBLEMS = (400, 401, 413, 415, 422, 429, 503)
 
 @blueprint.once("/auth/register", *PROBLEMS, 409)
 @blueprint.takes(Registration, example={**LOG_IN, "name": "Ada Lovelace", "country": "GB"})
-@blueprint.answers(201, Tokens)
+@blueprint.answers(201, Registered, QUERY_HEADERS)
 def register_account(body: dict[str, Any]) -> Change:
     """Become a customer with an account, and log in"""
     address, password = body["email"], body.pop("password")
@@ -64,12 +65,15 @@ def register_account(body: dict[str, Any]) -> Change:
     # Should the account not come about, the same attempt finds the same customer by this key.
     name = str(derived_id("registration", accounts.normal(address), access_fingerprint()))
     key = Key("registration", name, expires_at=datetime.now(UTC) + FINISH_WITHIN)
-    new = prepared.of(_register(customer_id, Profile(**body), key))
+    registered = _register(customer_id, Profile(**body), key)
+    new = prepared.of(UUID(str(registered.body["id"])))
 
     def change(connection: Connection) -> Outcome:
         account = accounts.add(connection, new)
         answers.forget(connection, key)
-        return _logged_in(connection, account, status=201)
+        outcome = _logged_in(connection, account)
+        at = registered.position
+        return outcome._replace(status=201, body=outcome.body | {"position": at}, position=at)
 
     return change
 
@@ -209,11 +213,11 @@ def delete_account(account_id: UUID) -> Response:
     return Response(status=204)
 
 
-def _register(customer_id: UUID, profile: Profile, key: Key) -> UUID:
+def _register(customer_id: UUID, profile: Profile, key: Key) -> Answer:
     """The customer of a new account, under this id, or under that of an attempt before: one only,
     however often this is asked for under one key."""
     asked = [replace(same, scope=f"registration {same.scope}") for same in access_keys()[:1]]
-    answer = turnstile().executor.execute(
+    return turnstile().executor.execute(
         Command(
             register_customer,
             {"customer_id": customer_id, "profile": profile},
@@ -223,16 +227,15 @@ def _register(customer_id: UUID, profile: Profile, key: Key) -> UUID:
             makes=customer_id,
         )
     )
-    return UUID(str(answer.body["id"]))
 
 
 def _logged_in(
-    connection: Connection, account: Account, password_hash: str | None = None, status: int = 200
+    connection: Connection, account: Account, password_hash: str | None = None
 ) -> Outcome:
     """The tokens of a new session."""
     begun = sessions.begin(connection, account, password_hash)
     afterwards = partial(know_address, account.email)
-    return Outcome(tokens(account, *begun), status, account.id, afterwards)
+    return Outcome(tokens(account, *begun), account_id=account.id, afterwards=afterwards)
 
 
 def _shown(account: Account, status: int = 200) -> Outcome:

@@ -4,7 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from application.access.identity import OF_KEYS, OF_PEOPLE, SCOPES
 from domain.limits import LONGEST_ADDRESS
-from web.schemas.common import page_of
+from web.schemas.common import page_of, position
 from web.schemas.customers import country, email
 from web.schemas.fields import Id, Instant, Strict, Text, after, limit
 
@@ -82,6 +82,12 @@ class Tokens(Schema):
     token_type = fields.String(required=True)
     expires_in = fields.Integer(required=True, metadata={"description": "Seconds."})
     account = fields.Nested(AccountInfo, required=True)
+
+
+class Registered(Tokens):
+    """The new customer's id is the account's `subject_id`."""
+
+    position = position()
 
 
 class PageQuery(Strict):

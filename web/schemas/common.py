@@ -44,15 +44,20 @@ def version() -> fields.Integer:
     )
 
 
+def position() -> fields.Integer:
+    """Where something that was recorded stands in the log."""
+    return fields.Integer(
+        required=True,
+        metadata={"description": "Where it stands in the log; send it as Turnstile-Position."},
+    )
+
+
 class Recorded(Schema):
     """What every command answers with."""
 
     id = fields.UUID(required=True)
     version = version()
-    position = fields.Integer(
-        required=True,
-        metadata={"description": "Where it stands in the log; send it as Turnstile-Position."},
-    )
+    position = position()
 
 
 def page_of(item: type[Schema]) -> type[Schema]:
