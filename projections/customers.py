@@ -84,10 +84,11 @@ def list_customers(
 ) -> dict[str, Any]:
     """A page of customers by name, without those who were erased.
 
-    `q` finds customers by the beginnings of words in their name, e-mail address and phone number.
+    `q` finds customers by the beginnings of words in their name, e-mail address and phone number;
+    an empty `country` finds those whose country is not known.
     """
     query = select(customers).where(customers.c.erased.is_(False))
-    if country:
+    if country is not None:
         query = query.where(customers.c.country == country)
     if q:
         query = query.where(found_by(connection, customers.c.id, customer_words, q))

@@ -1,6 +1,7 @@
 """Customers: their profiles, lists and the search by words."""
 
 import random
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -76,6 +77,13 @@ def test_customers_are_listed_by_country(given):
     given(anna(), boris())
     assert found(given, None, country="SE") == [BORIS]
     assert found(given, "anna", country="SE") == []
+
+
+def test_customers_are_listed_of_whom_no_country_is_known(given):
+    nowhere = anna()
+    nowhere.change(replace(CHANGED, country=""), NOW)
+    given(nowhere, boris())
+    assert found(given, None, country="") == [ANNA]
 
 
 def test_a_search_finds_customers_by_the_beginnings_of_words(given):
