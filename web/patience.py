@@ -50,18 +50,27 @@ def close_overdue(port: int, seconds: float) -> int:
 
 def _accepted_at(port: int) -> Iterator[socket.socket]:
     """This process's connections from clients, each under a descriptor of its own: the server
-    may close its own at any time, and another file be opened under the same number."""
+    may close its own at any time, and another file be opened under the same number.
+
+    Nothing but a socket is closed here, and so nothing else copied: with any descriptor of a file
+    that it closes, a process gives up all its locks on it, and SQLite relies on its own.
+    """
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         with suppress(OSError):
+            if not _is_socket(descriptor):
+                continue
             copy = os.dup(descriptor)
-            if not stat.S_ISSOCK(os.fstat(copy).st_mode):
-                os.close(copy)
+            if not _is_socket(copy):  # another file since a moment ago; the copy stays open
                 continue
             found = socket.socket(fileno=copy)
             if _is_accepted(found, port):
                 yield found
             else:
                 found.close()
+
+
+def _is_socket(descriptor: int) -> bool:
+    return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
 
 
 def _is_accepted(found: socket.socket, port: int) -> bool:
