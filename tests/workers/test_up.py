@@ -126,6 +126,19 @@ def test_up_on_sqlite_goes_on_after_it_was_killed(sqlite_url: str) -> None:
         require_clean_end(running)
 
 
+def test_a_command_beside_up_on_sqlite_costs_nothing_that_was_acknowledged(sqlite_url: str) -> None:
+    port = free_port()
+    with process("up", "--port", str(port), url=sqlite_url, ANSWER_SECONDS="1") as running:
+        client = ready(port, sqlite_url)
+        time.sleep(0.5)  # in which the server looks at its connections
+        with process("status", url=sqlite_url) as command:
+            assert command.wait() == 0
+        order = order_tickets(client)
+        running.end(signal.SIGKILL)
+    with box_office(sqlite_url) as turnstile:
+        assert what_happened(turnstile, UUID(order["id"])) == ["Placed"]
+
+
 def test_up_on_postgresql_brings_back_the_parts_that_die(postgres_url: str, redis_url: str) -> None:
     port = free_port()
     with process("up", "--port", str(port), url=postgres_url, REDIS_URL=redis_url) as running:
