@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from application.store.work import Work
@@ -10,6 +11,7 @@ from domain.errors import DomainError, NotFound, TransferRefused
 from domain.event import Event
 from domain.gate import Unmatched
 from domain.ids import new_secret
+from domain.limits import CLOCKS_DIFFER
 from domain.order import Order
 from domain.ticket import Scan, Ticket
 
@@ -80,22 +82,33 @@ def check_in(
         looked_up = ticket_id if secret is None else None
         reason = _why_not_issued(work, looked_up, order_of)
         shown = secret if secret is not None else str(looked_up)
-        unmatched = _keep_evidence(work, shown, scan, reason, looked_up)
+        at = _told(work, event.created_on) or work.now
+        unmatched = _keep_evidence(work, shown, scan, reason, looked_up, at)
         return CheckIn(unmatched, event, scan, reason)
-    why_not = None if scan.type == "exit" else event.why_no_entry(work.now)
-    refusal = ticket.present(scan, secret, why_not=why_not, now=work.now, told_at=work.context.at)
+    told_at = _told(work, ticket.shown_since(secret))
+    now = told_at or work.now
+    why_not = None if scan.type == "exit" else event.why_no_entry(now)
+    refusal = ticket.present(scan, secret, why_not=why_not, now=now, told_at=told_at)
     work.save(ticket)
     return CheckIn(ticket, event, scan, refusal)
 
 
+def _told(work: Work, since: datetime) -> datetime | None:
+    """When the attempt was, as a scanner or an import tells; None where nobody tells, or a clock
+    that has lost the time: from before there was what is shown. Then the present counts, or it
+    would admit all who ever had a ticket."""
+    told_at = work.context.told_at or work.context.at
+    return None if told_at is None or told_at < since - CLOCKS_DIFFER else told_at
+
+
 def _keep_evidence(
-    work: Work, shown: str, scan: Scan, reason: str, ticket_id: UUID | None
+    work: Work, shown: str, scan: Scan, reason: str, ticket_id: UUID | None, at: datetime
 ) -> Unmatched:
     unmatched = work.find(Unmatched, Unmatched.id_for(shown))
     if unmatched is None:
-        unmatched = Unmatched.present(shown, scan, reason, ticket_id, work.now)
+        unmatched = Unmatched.present(shown, scan, reason, ticket_id, at)
     else:
-        unmatched.present_again(scan, reason, ticket_id, work.now)
+        unmatched.present_again(scan, reason, ticket_id, at)
     work.save(unmatched)
     return unmatched
 

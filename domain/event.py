@@ -25,7 +25,7 @@ from domain.errors import (
     WrongEventStatus,
     within,
 )
-from domain.limits import CLOCKS_DIFFER, LONG, SHORT, require_count, require_length
+from domain.limits import LONG, SHORT, require_count, require_length
 from domain.money import LARGEST_PRICE, require_currency
 
 LIVE = ("published", "ongoing")
@@ -307,10 +307,8 @@ class Event(Aggregate):
 
     def why_no_entry(self, at: datetime) -> str | None:
         """Why nobody may pass the gate at that time; None when the gate is open. A scanner that was
-        offline may tell of it after the event has ended; a clock from before there was an event
-        tells nothing, and the present counts."""
-        knows_nothing = at < self.created_on - CLOCKS_DIFFER
-        if self.ended_at is not None and (at >= self.ended_at or knows_nothing):
+        offline may tell of it after the event has ended."""
+        if self.ended_at is not None and at >= self.ended_at:
             return "canceled" if self.status == "cancelled" else "invalid_time"
         doors = self.details.doors_open_at
         too_early = doors is not None and at < doors

@@ -4,9 +4,11 @@ Refused scans and transfers are recorded as well: they are evidence.
 """
 
 import hmac
+from bisect import bisect, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -18,6 +20,7 @@ from domain.limits import CLOCKS_DIFFER
 
 FORCEABLE = ("already_redeemed", "blocked", "invalid_time")
 _AFTER_ALL = datetime.max.replace(tzinfo=UTC)
+_by_time = attrgetter("at")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,14 @@ class Secret:
 
 
 @dataclass(frozen=True)
+class Passage:
+    """Somebody came in, or went out."""
+
+    at: datetime
+    goes_in: bool
+
+
+@dataclass(frozen=True)
 class Block:
     """How long a ticket is blocked."""
 
@@ -54,7 +65,7 @@ class Block:
 
 class Ticket(Aggregate):
     TOPIC: ClassVar[str] = "Ticket"
-    class_version = 4
+    class_version = 5
     event_id: UUID
     ticket_type_id: UUID
     order_id: UUID
@@ -64,7 +75,7 @@ class Ticket(Aggregate):
     voided_at: datetime | None
     blocks: list[Block]
     inside: bool
-    passed_at: datetime | None
+    passages: list[Passage]
     admissions: int
 
     class Issued(FirstFact):
@@ -140,7 +151,7 @@ class Ticket(Aggregate):
         self.voided_at = None
         self.blocks = []
         self.inside = False
-        self.passed_at = None
+        self.passages = []
         self.admissions = 0
 
     @classmethod
@@ -249,11 +260,15 @@ class Ticket(Aggregate):
     @records(Admitted)
     def _admitted(self, ticket_type_id: UUID, scan: Scan, timestamp: datetime) -> None:
         self.admissions += 1
-        self.inside, self.passed_at = after_passage(self.inside, self.passed_at, True, timestamp)
+        self._pass(Passage(timestamp, goes_in=True))
 
     @records(LetOut)
     def _let_out(self, ticket_type_id: UUID, scan: Scan, timestamp: datetime) -> None:
-        self.inside, self.passed_at = after_passage(self.inside, self.passed_at, False, timestamp)
+        self._pass(Passage(timestamp, goes_in=False))
+
+    def _pass(self, passage: Passage) -> None:
+        self.inside, _ = after_passage(self.inside, self.passed_at, passage.goes_in, passage.at)
+        insort(self.passages, passage, key=_by_time)
 
     @records(ScanRefused)
     def _scan_refused(
@@ -298,6 +313,11 @@ class Ticket(Aggregate):
         return bool(self.blocks) and self.blocks[-1].until is None
 
     @property
+    def passed_at(self) -> datetime | None:
+        """When the latest passage was, whichever was told last."""
+        return self.passages[-1].at if self.passages else None
+
+    @property
     def secret(self) -> str:
         """The present one."""
         return self.secrets[-1].text
@@ -310,6 +330,10 @@ class Ticket(Aggregate):
     def knows(self, secret: str) -> bool:
         """Whether `secret` is or ever was a secret of this ticket."""
         return any(_same(secret, mine.text) for mine in self.secrets)
+
+    def shown_since(self, secret: str | None) -> datetime:
+        """Since when somebody can show this secret, or the ticket where it is looked up."""
+        return self._present_one(secret)[0]
 
     def _why_not_transferable(self, to_customer_id: UUID) -> str | None:
         if self.status == "voided":
@@ -331,17 +355,14 @@ class Ticket(Aggregate):
         return next((reason for reason in objections if reason not in overridden), None)
 
     def _objections(self, scan: Scan, secret: str | None, at: datetime | None) -> Iterator[str]:
-        """What was true at the time counts. A time before what is shown was there tells no more
-        than none, or a clock that has lost it would admit all who ever had a ticket: the present
-        counts."""
-        since, until = self._present_one(secret)
-        if at is None or at < since - CLOCKS_DIFFER:
-            at = _AFTER_ALL
+        """What was true at the time counts; without one, the present."""
+        at = at or _AFTER_ALL
+        _, until = self._present_one(secret)
         if until is not None and at >= until:
             yield "revoked"
         if scan.event_id != self.event_id:
             yield "product"
-        yield from self._no_way_out() if scan.type == "exit" else self._no_way_in(at)
+        yield from self._no_way_out(at) if scan.type == "exit" else self._no_way_in(at)
 
     def _present_one(self, secret: str | None) -> tuple[datetime, datetime | None]:
         """Since and until when this is the present secret. What never was one is so at no time, and
@@ -354,9 +375,9 @@ class Ticket(Aggregate):
                 return mine.since, until
         return since, since
 
-    def _no_way_out(self) -> Iterator[str]:
+    def _no_way_out(self, at: datetime) -> Iterator[str]:
         """Whoever is inside may leave, whatever became of the ticket meanwhile."""
-        if not self.inside:
+        if self._out_of_turn(Passage(at, goes_in=False)):
             yield "invalid"
 
     def _no_way_in(self, at: datetime) -> Iterator[str]:
@@ -364,8 +385,17 @@ class Ticket(Aggregate):
             yield "canceled"
         if any(block.holds(at) for block in self.blocks):
             yield "blocked"
-        if self.inside or (self.admissions and not self.reentry):
+        if self._out_of_turn(Passage(at, goes_in=True)) or (self.admissions and not self.reentry):
             yield "already_redeemed"
+
+    def _out_of_turn(self, passage: Passage) -> bool:
+        """Whether somebody would come in who is inside, or go out who is not; well before the
+        latest passage, the one before it and the one after it tell."""
+        if self.passed_at is None or passage.at >= self.passed_at - CLOCKS_DIFFER:
+            return self.inside == passage.goes_in
+        place = bisect(self.passages, passage.at, key=_by_time)
+        before = place > 0 and self.passages[place - 1].goes_in
+        return passage.goes_in in (before, self.passages[place].goes_in)
 
 
 def after_passage(

@@ -38,9 +38,9 @@ class Caller:
         """What is recorded of who they are."""
         return self.identity.actor
 
-    def context(self, at: datetime | None = None) -> Context:
-        """What a command records about them; `at` is when it happened, if not now."""
-        return Context(actor=self.actor, request_id=self.request_id, ip=self.ip, at=at)
+    def context(self, told_at: datetime | None = None) -> Context:
+        """What a command records about them; `told_at` is when it happened by their clock."""
+        return Context(actor=self.actor, request_id=self.request_id, ip=self.ip, told_at=told_at)
 
 
 def caller() -> Caller:

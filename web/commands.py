@@ -34,14 +34,15 @@ def record(
     present: Present,
     target: UUID | None = None,
     keys: Sequence[Key] = (),
-    at: datetime | None = None,
+    told_at: datetime | None = None,
     **arguments: Any,
 ) -> Response:
     """Run a command that adds something which has no address of its own.
 
-    `target` is the aggregate whose version `If-Match` names; `at` is when it happened.
+    `target` is the aggregate whose version `If-Match` names; `told_at` is when it happened by the
+    caller's clock.
     """
-    return _respond(_run(use_case, present, target, arguments, keys, at), 201)
+    return _respond(_run(use_case, present, target, arguments, keys, told_at), 201)
 
 
 def change(use_case: UseCase, present: Present, target: UUID, **arguments: Any) -> Response:
@@ -55,7 +56,7 @@ def _run(
     target: UUID | None,
     arguments: dict[str, Any],
     keys: Sequence[Key] = (),
-    at: datetime | None = None,
+    told_at: datetime | None = None,
     makes: UUID | None = None,
 ) -> Answer:
     environ = asked().environ
@@ -68,7 +69,7 @@ def _run(
         Command(
             use_case,
             arguments,
-            caller().context(at),
+            caller().context(told_at),
             present,
             tuple(keys),
             target if expected is not None else None,

@@ -26,8 +26,9 @@ class Context(msgspec.Struct, frozen=True, omit_defaults=True):
     What follows by itself from a recorded event names its position in the log (`causation_id`), and
     the request that it all began with (`correlation_id`).
 
-    `at` is given for what happened earlier (an import, a scanner that was offline); `source`
-    names the system it was imported from, and keeps reactions away.
+    `at` is given for what happened earlier (an import); `source` names the system it was imported
+    from, and keeps reactions away. `told_at` is when it happened by the clock of a scanner, whose
+    word that is.
     """
 
     actor: str = ""
@@ -37,6 +38,7 @@ class Context(msgspec.Struct, frozen=True, omit_defaults=True):
     causation_id: str = ""
     source: str = ""
     at: datetime | None = None
+    told_at: datetime | None = None
 
     @classmethod
     def following(cls, cause: Entry, actor: str) -> "Context":
@@ -49,7 +51,7 @@ class Context(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
     def metadata(self) -> str:
-        """The JSON text stored beside each event: all but the time, without what is empty."""
+        """The JSON text stored beside each event: all but `at`, without what is empty."""
         about = self if self.at is None else replace(self, at=None)
         return _encode(about).decode()
 

@@ -86,6 +86,16 @@ class PlainTicket:
                 inside = True
         return inside
 
+    def in_turn(self, at: datetime, *, out: bool) -> bool:
+        """Whether who passes then goes out after somebody came in, or the other way round; more
+        than five minutes before the latest passage, also with regard to the next one."""
+        if all(passed - at <= CLOCKS_DIFFER for passed, _ in self.passages):
+            return self.inside == out
+        latest_first = sorted(self.passages, key=lambda passage: passage[0])[::-1]
+        was_out = next((was_out for passed, was_out in latest_first if passed <= at), True)
+        comes_out = [comes_out for passed, comes_out in latest_first if passed > at][-1]
+        return out is not was_out and out is not comes_out
+
     @property
     def blocked(self) -> bool:
         return self.blocked_at(FOR_EVER)
@@ -338,17 +348,34 @@ class PlainBoxOffice:
         out: bool,
         forced: bool,
     ) -> str:
-        ticket = self.tickets.get(ticket_id) if ticket_id is not None else None
-        if ticket is None or secret not in {None, *ticket.secrets}:
+        """`at` is what a scanner's clock tells."""
+        ticket = self._shown(ticket_id, secret)
+        if ticket is None:
             shown = str(ticket_id) if secret is None else secret
             self.forgeries[shown] = self.forgeries.get(shown, 0) + 1
             return self._why_none_such(ticket_id if secret is None else None)
-        for objection in self._objections(ticket, event_id, secret, at, out=out):
+        told_at = self.believed(event_id, ticket_id, secret, at)
+        for objection in self._objections(ticket, event_id, secret, told_at, out=out):
             if not (forced and objection in OVERRIDABLE):
                 return objection
-        ticket.passages.append((at, out))
+        ticket.passages.append((told_at or self.now, out))
         ticket.admissions += not out
         return "ok"
+
+    def believed(
+        self, event_id: UUID, ticket_id: UUID | None, secret: str | None, at: datetime
+    ) -> datetime | None:
+        """That time, unless it is from before there was what is shown; of what is no ticket, from
+        before there was the event."""
+        ticket = self._shown(ticket_id, secret)
+        since = self.events[event_id].made
+        if ticket is not None:
+            since = min(ticket.secrets.values()) if secret is None else ticket.secrets[secret]
+        return at if at >= since - CLOCKS_DIFFER else None
+
+    def _shown(self, ticket_id: UUID | None, secret: str | None) -> PlainTicket | None:
+        ticket = self.tickets.get(ticket_id) if ticket_id is not None else None
+        return ticket if ticket and secret in {None, *ticket.secrets} else None
 
     def _why_none_such(self, ticket_id: UUID | None) -> str:
         order_id = self.order_of(ticket_id) if ticket_id is not None else None
@@ -357,24 +384,29 @@ class PlainBoxOffice:
         return "unpaid" if self.orders[order_id].status == "placed" else "canceled"
 
     def _objections(
-        self, ticket: PlainTicket, event_id: UUID, secret: str | None, at: datetime, *, out: bool
+        self,
+        ticket: PlainTicket,
+        event_id: UUID,
+        secret: str | None,
+        told_at: datetime | None,
+        *,
+        out: bool,
     ) -> list[str]:
         event = self.events[event_id]
         shown = list(ticket.secrets).index(secret) if secret is not None else 0
-        since, *later = list(ticket.secrets.values())[shown:]
-        real_at, at = at, at if at >= since - CLOCKS_DIFFER else FOR_EVER
-        used_up = ticket.inside or (ticket.admissions > 0 and not ticket.reentry)
+        _, *later = list(ticket.secrets.values())[shown:]
+        at, real_at = told_at or FOR_EVER, told_at or self.now
+        used_up = ticket.admissions > 0 and not ticket.reentry
         was_void = ticket.void_since is not None and ticket.void_since <= at
-        told_nothing = real_at < event.made - CLOCKS_DIFFER
-        was_over = event.over_since is not None and (event.over_since <= real_at or told_nothing)
+        was_over = event.over_since is not None and event.over_since <= real_at
         was_open = event.status != "draft" and event.doors <= real_at < event.ends
         objections = (
             ("revoked", secret is not None and later != [] and later[0] <= at),
             ("product", ticket.event != event_id),
             ("canceled", was_void and not out),
             ("blocked", ticket.blocked_at(at) and not out),
-            ("invalid", out and not ticket.inside),
-            ("already_redeemed", not out and used_up),
+            ("invalid", out and not ticket.in_turn(at, out=True)),
+            ("already_redeemed", not out and (used_up or not ticket.in_turn(at, out=False))),
             ("canceled", not out and was_over and event.status == "cancelled"),
             ("invalid_time", not out and (was_over or not was_open)),
         )

@@ -101,11 +101,18 @@ class BoxOffice(RuleBasedStateMachine):
         raise NotImplementedError
 
     def expect(
-        self, expected: set[str], decide: Decide, at: datetime | None = None, **arguments: Any
+        self,
+        expected: set[str],
+        decide: Decide,
+        told_at: datetime | None = None,
+        at: datetime | None = None,
+        **arguments: Any,
     ) -> None:
-        """`at` is when it happened, if that was not just now."""
+        """`told_at` is when it happened by a scanner's clock, and `at` when it is to have been, if
+        that was not just now."""
+        context = Context(actor="", at=self.plain.now, told_at=told_at)
         at = at or self.plain.now
-        outcome, facts = self.run(decide, Context(actor="", at=at), arguments)
+        outcome, facts = self.run(decide, context, arguments)
         assert outcome in expected
         for fact in facts:
             assert fact.occurred_at == at
@@ -370,11 +377,13 @@ class BoxOffice(RuleBasedStateMachine):
         late: timedelta = timedelta(0),
     ) -> None:
         named = ticket_id if secret is None else ticket_id_in(secret)
-        at = self.plain.now - late
-        expected = self.plain.scan(event_id, named, secret, at, out=out, forced=forced)
+        told_at = self.plain.now - late
+        at = self.plain.believed(event_id, named, secret, told_at)
+        expected = self.plain.scan(event_id, named, secret, told_at, out=out, forced=forced)
         self.expect(
             {expected},
             gate.check_in,
+            told_at,
             at,
             scan=Scan(event_id, "exit" if out else "entry", forced=forced),
             event_id=event_id,

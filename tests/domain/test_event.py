@@ -24,7 +24,6 @@ from domain.errors import (
     WrongEventStatus,
 )
 from domain.event import Event
-from domain.limits import CLOCKS_DIFFER
 from domain.money import LARGEST_PRICE
 from tests.domain.given import (
     ADULT,
@@ -451,14 +450,6 @@ def test_a_gate_was_open_until_the_event_ended():
     assert cancelled.why_no_entry(DOORS + MOMENT) == "canceled"
     assert completed.why_no_entry(DOORS) is cancelled.why_no_entry(DOORS) is None
     assert completed.why_no_entry(DOORS - MOMENT) == "invalid_time"
-
-
-def test_a_clock_from_before_there_was_an_event_does_not_hide_that_it_was_called_off():
-    event = on_sale(doors_open_at=None)
-    event.cancel("storm", DOORS)
-    slow = event.created_on - CLOCKS_DIFFER
-    assert event.why_no_entry(slow) is None
-    assert event.why_no_entry(slow - MOMENT) == "canceled"
 
 
 def test_without_doors_the_gate_is_open_from_the_first_day():

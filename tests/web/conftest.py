@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -129,6 +130,12 @@ class BoxOffice:
             schema = documented[response.status_code][0].get("schema")
             if isinstance(schema, Schema):
                 schema.load(response.json, unknown="raise")
+
+
+def by_a_slow_clock(seconds: int = 0) -> str:
+    """Two minutes ago, and so many seconds: what a scanner may well tell."""
+    at = datetime.now(UTC) - timedelta(minutes=2, seconds=seconds)
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def ticket_ids(order: Json) -> list[str]:

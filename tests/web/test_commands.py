@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.web.conftest import ADULT, CHILD, EVENT, BoxOffice, Json, ticket_ids
+from tests.web.conftest import ADULT, CHILD, EVENT, BoxOffice, Json, by_a_slow_clock, ticket_ids
 
 LIFE = [("publish", "published"), ("start", "ongoing"), ("complete", "completed")]
 
@@ -211,13 +211,25 @@ def test_a_refusal_that_is_recorded_tells_where(office: BoxOffice):
 def test_a_scan_made_offline_counts_when_it_happened(office: BoxOffice):
     event = office.event()
     ticket = office.ticket(event, office.customer())
-    at = "2026-01-01T10:00:00Z"
+    at = by_a_slow_clock()
     assert office.scan(event, secret=ticket["secret"], at=at)["at"] == at
     future = (datetime.now(UTC) + timedelta(minutes=6)).isoformat()
     body = {"event_id": event["id"], "secret": ticket["secret"], "at": future}
     assert office.post("/api/v1/checkins", body, 422)["type"] == "/problems/invalid-time"
     soon = (datetime.now(UTC) + timedelta(minutes=4)).isoformat()
     assert office.scan(event, secret=ticket["secret"], type="exit", at=soon)["status"] == "ok"
+
+
+def test_a_scanner_that_has_lost_the_time_counts_now_and_what_it_told_is_kept(office: BoxOffice):
+    event = office.event()
+    ticket = office.ticket(event, office.customer())
+    before, told = datetime.now(UTC), "1970-01-01T00:00:07Z"
+    entered = office.scan(event, secret=ticket["secret"], at=told)
+    assert before < datetime.fromisoformat(entered["at"]) < datetime.now(UTC)
+    made = office.get(f"/api/v1/tickets/{ticket['id']}/history")["items"][-1]
+    assert (made["occurred_at"], made["metadata"]["told_at"]) == (entered["at"], told)
+    (day,) = office.get(f"/stats/daily?event_id={event['id']}")
+    assert day["stat_date"] == entered["at"][:10]
 
 
 def test_a_scanner_whose_clock_is_fast_keeps_nobody_from_leaving(office: BoxOffice):

@@ -39,10 +39,10 @@ def check_in(body: dict[str, Any]) -> Response:
     """Try to pass a gate; every attempt is recorded, whatever comes of it"""
     nonce = body.pop("nonce", None)
     keys = () if nonce is None else (Key(_attempt(body), nonce, is_shared=True),)
-    event_id, at, shown = body["event_id"], _not_later(body.pop("at")), _shown(body)
+    event_id, told_at, shown = body["event_id"], _not_later(body.pop("at")), _shown(body)
     scan = Scan(forced=body.pop("force"), **body)
     return record(
-        gate.check_in, show_check_in, None, keys, at, scan=scan, event_id=event_id, **shown
+        gate.check_in, show_check_in, None, keys, told_at, scan=scan, event_id=event_id, **shown
     )
 
 

@@ -49,7 +49,10 @@ class NewCheckIn(Strict):
     )
     at = Instant(
         load_default=None,
-        metadata={"description": "When it happened, from a scanner that was offline."},
+        metadata={
+            "description": "When it happened, from a scanner that was offline. A time before what"
+            " is shown was there tells nothing: it happens now."
+        },
     )
     force = Flag(
         load_default=False,
