@@ -6,7 +6,7 @@ of its events. So an import can be killed anywhere and run again, as often as on
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -17,24 +17,13 @@ from sqlalchemy import select
 
 from application.composition import Turnstile
 from application.import_lines import Names, PlaceOrder, decode
-from application.orders import Wish, place_order
 from application.store.group_commit import LARGEST_BATCH
 from application.store.tables import events
-from application.store.work import Command, Context, Key, Outcome, Work
-from domain.aggregate import Aggregate
+from application.store.work import Command, Context, Key, Outcome
 from domain.errors import AlreadyExists, DomainError
 from domain.order import Order
 
 SLICE = 500
-
-
-def place_foreign_order(
-    work: Work, wishes: list[Wish], issued: Container[UUID], **arguments: Any
-) -> Order:
-    """Place an order whose tickets had ids before; raises `AlreadyExists` if one was issued."""
-    if any(ticket_id in issued for wish in wishes for ticket_id in wish.ticket_ids):
-        raise AlreadyExists("A ticket of the order was issued in another order already.")
-    return place_order(work, wishes=wishes, **arguments)
 
 
 def _nothing(_: Any) -> dict[str, Any]:
@@ -68,7 +57,6 @@ class _Chunk:
 
     numbers: list[int] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
-    issued: set[UUID] = field(default_factory=set)
     refusals: list[Refusal] = field(default_factory=list)
 
     @property
@@ -105,10 +93,11 @@ class Importer:
         """Import all lines, in order; yields the summary so far after every transaction."""
         chunk = _Chunk()
         for number, line in enumerate(lines, 1):
-            if not line.strip():
+            text = line.strip()
+            if not text:
                 continue
             self.summary.lines += 1
-            self._take(chunk, number, line.strip())
+            self._take(chunk, number, text)
             if chunk.full:
                 self._execute(chunk)
                 chunk = _Chunk()
@@ -118,19 +107,18 @@ class Importer:
 
     def _take(self, chunk: _Chunk, number: int, text: bytes) -> None:
         try:
-            chunk.commands.append(self._command(text, chunk.issued))
+            chunk.commands.append(self._command(text))
             chunk.numbers.append(number)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             chunk.refusals.append(Refusal(number, "unreadable", str(error)))
         except DomainError as error:
             chunk.refusals.append(Refusal(number, error.rule(), error.detail))
 
-    def _command(self, text: bytes, issued: set[UUID]) -> Command:
+    def _command(self, text: bytes) -> Command:
         line = decode(text)
         decide, arguments = line.call(self._names, self._turnstile.settings.hold)
         if isinstance(line, PlaceOrder):
             self._claim(line)
-            decide, arguments = place_foreign_order, {**arguments, "issued": issued}
         context = Context(actor=f"import:{self._source}", source=self._source, at=line.at)
         return Command(decide, arguments, context, _nothing, keys=(self._key(text),))
 
@@ -172,31 +160,12 @@ class Importer:
         return Key(f"import:{self._source}", f"{digest.hex()}:{self._seen[digest]}")
 
     def _execute(self, chunk: _Chunk) -> None:
-        chunk.issued.update(self._existing(chunk))
         outcomes = self._turnstile.executor.execute_all(chunk.commands)
         for number, outcome in zip(chunk.numbers, outcomes, strict=True):
             self._note(chunk, number, outcome)
         self.summary.refused += len(chunk.refusals)
         for refusal in sorted(chunk.refusals, key=attrgetter("line")):
             self._refused(refusal)
-
-    def _existing(self, chunk: _Chunk) -> list[UUID]:
-        """Tickets of the chunk's orders that are issued: by these orders, or by others."""
-        ticket_ids = [
-            ticket_id
-            for command in chunk.commands
-            for wish in command.arguments.get("wishes", ())
-            for ticket_id in wish.ticket_ids
-        ]
-        existing: list[UUID] = []
-        with self._turnstile.engine.connect() as connection:
-            for start in range(0, len(ticket_ids), SLICE):
-                first_events = select(events.c.stream_id).where(
-                    events.c.stream_id.in_(ticket_ids[start : start + SLICE]),
-                    events.c.version == Aggregate.INITIAL_VERSION,
-                )
-                existing.extend(connection.execute(first_events).scalars())
-        return existing
 
     def _note(self, chunk: _Chunk, number: int, outcome: Outcome) -> None:
         if isinstance(outcome, DomainError):
