@@ -1,6 +1,6 @@
 """Blueprints whose decorators read, validate and document a route in one line each."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import wraps
 from http import HTTPStatus
@@ -37,26 +37,8 @@ QUERY_HEADERS = {"Turnstile-Position": POSITION_HEADER}
 VERSION_HEADERS = {**QUERY_HEADERS, "ETag": ETAG_HEADER}
 COMMAND_HEADERS = {**VERSION_HEADERS, REPLAYED[0]: REPLAYED_HEADER}
 
-_COMMAND_PROBLEMS = {
-    400: "BAD_REQUEST",
-    401: "UNAUTHORIZED",
-    403: "FORBIDDEN",
-    404: "NOT_FOUND",
-    409: "CONFLICT",
-    412: "PRECONDITION_FAILED",
-    413: "REQUEST_ENTITY_TOO_LARGE",
-    415: "UNSUPPORTED_MEDIA_TYPE",
-    422: "UNPROCESSABLE_ENTITY",
-    429: "TOO_MANY_REQUESTS",
-    503: "SERVICE_UNAVAILABLE",
-}
-_QUERY_PROBLEMS = {
-    400: "BAD_REQUEST",
-    401: "UNAUTHORIZED",
-    403: "FORBIDDEN",
-    429: "TOO_MANY_REQUESTS",
-    503: "SERVICE_UNAVAILABLE",
-}
+_COMMAND_PROBLEMS = {400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503}
+_QUERY_PROBLEMS = {400, 401, 403, 429, 503}
 _NEW_PARAMETERS = ("REQUEST_ID", "IDEMPOTENCY_KEY")
 _COMMAND_PARAMETERS = (*_NEW_PARAMETERS, "IF_VERSION")
 _QUERY_PARAMETERS = ("REQUEST_ID", "SEEN_POSITION")
@@ -77,7 +59,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         def decorator(view: V) -> V:
             names_things = "<" in rule or getattr(view, "names_things", False)
-            problems = _QUERY_PROBLEMS | ({404: "NOT_FOUND"} if names_things else {})
+            problems = _QUERY_PROBLEMS | ({404} if names_things else set())
             return self._route(rule, "GET", _QUERY_PARAMETERS, problems)(view)
 
         return decorator
@@ -96,13 +78,12 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     def asks_for_job(self, rule: str) -> Callable[[V], V]:
         """A job for the workers, which is asked for by a POST at that path."""
-        problems = {400, 401, 403, 404, 413, 415, 422, 429, 503}
-        return self._route(rule, "POST", _NEW_PARAMETERS, _named(problems))
+        return self._route(rule, "POST", _NEW_PARAMETERS, _COMMAND_PROBLEMS - {409, 412})
 
     def once(self, rule: str, *problems: int) -> Callable[[Callable[..., Any]], View]:
         """A change of accounts, sessions or keys, which the view prepares for a POST at that path
         and `web.once` makes."""
-        route = self._route(rule, "POST", _NEW_PARAMETERS, _named({401, 409, 429, *problems}))
+        route = self._route(rule, "POST", _NEW_PARAMETERS, {401, 409, 429, *problems})
         return lambda view: route(once(view))
 
     def plain(self, rule: str, method: str = "GET", *problems: int) -> Callable[[V], V]:
@@ -111,7 +92,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         Credentials are looked at wherever they are sent, and whoever has none is kept from
         asking too much: 401 and 429 are among its problems.
         """
-        return self._route(rule, method, ("REQUEST_ID",), _named({401, 429, *problems}))
+        return self._route(rule, method, ("REQUEST_ID",), {401, 429, *problems})
 
     def takes(
         self, schema: type[Schema], example: Any = None
@@ -189,7 +170,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         return self.answers(200, schema, QUERY_HEADERS, **said)
 
     def _route(
-        self, rule: str, method: str, parameters: Sequence[str], problems: dict[int, str]
+        self, rule: str, method: str, parameters: Sequence[str], problems: set[int]
     ) -> Callable[[V], V]:
         def decorator(view: V) -> V:
             _document(view, parameters, problems)
@@ -199,15 +180,11 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         return decorator
 
 
-def _named(problems: Iterable[int]) -> dict[int, str]:
-    return {status: HTTPStatus(status).name for status in problems}
-
-
-def _document(view: Any, parameters: Sequence[str], problems: dict[int, str]) -> None:
+def _document(view: Any, parameters: Sequence[str], problems: set[int]) -> None:
     """Add what all routes of a kind have in common to what is known of this one."""
     apidoc = view._apidoc = deepcopy(getattr(view, "_apidoc", {}))
     apidoc.setdefault("arguments", {}).setdefault("parameters", []).extend(parameters)
     responses = apidoc.setdefault("response", {}).setdefault("responses", {})
-    for status, reference in problems.items():
-        responses.setdefault(status, []).append(reference)
+    for status in sorted(problems):
+        responses.setdefault(status, []).append(HTTPStatus(status).name)
     apidoc.setdefault("manual_doc", {})["operationId"] = view.__name__
