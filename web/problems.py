@@ -101,19 +101,11 @@ def problem(
         "title": title,
         "status": status,
         "detail": detail,
-        "request_id": _request_id(),
+        "request_id": tracing.request_id(),
     }
     response = json_response(document | members, status, PROBLEM_JSON)
     response.headers.extend(headers or {})
     return response
-
-
-def status_of(error: DomainError) -> int:
-    """The HTTP status of the error's kind."""
-    for kind, status in STATUS_OF_KIND.items():
-        if isinstance(error, kind):
-            return status
-    return 409
 
 
 def register_problems(app: Flask) -> None:
@@ -147,16 +139,12 @@ def http_problem(error: HTTPException) -> Response:
     return problem(status, rule, title, detail, headers=kept)
 
 
-def known_rules() -> dict[str, tuple[int | None, str]]:
+def known_rules() -> dict[str, tuple[int, str]]:
     """Every rule that can end a problem's `type`, with its status and title."""
     named = {rule: (status, title) for status, (rule, title) in HTTP_RULES.items()}
     named |= {rule: (503, title) for rule, title in UNAVAILABLE_RULES.items()}
     named[UNREADABLE[0]] = (500, UNREADABLE[1])
-    return named | {cls.rule(): (_status_of_class(cls), cls.title) for cls in DomainError.kinds()}
-
-
-def _request_id() -> str:
-    return tracing.request_id()
+    return named | {cls.rule(): (_status_of(cls), cls.title) for cls in DomainError.kinds()}
 
 
 def _busy(error: Busy) -> Response:
@@ -164,7 +152,7 @@ def _busy(error: Busy) -> Response:
 
 
 def _refused(error: DomainError) -> Response:
-    status = status_of(error)
+    status = _status_of(type(error))
     headers = {401: _BEARER}.get(status, {}) | (dict([REPLAYED]) if error.replayed else {})
     if error.position is not None:
         headers["Turnstile-Position"] = str(error.position)
@@ -209,7 +197,7 @@ def _unavailable_for_now(rule: str, detail: str) -> Response:
 
 
 def _unavailable(error: Exception) -> Response:
-    logger.error("web.unavailable", request_id=_request_id(), error=type(error).__name__)
+    logger.error("web.unavailable", request_id=tracing.request_id(), error=type(error).__name__)
     again = _WITH_KEY if _takes_idempotency_key() else "Try again in a moment."
     return problem(503, *HTTP_RULES[503], again, headers=_RETRY)
 
@@ -224,7 +212,7 @@ def _takes_idempotency_key() -> bool:
 def _unbindable(error: StatementError) -> Response:
     """A value that no database can hold is bad input, such as a time before the year 1 in UTC."""
     if isinstance(error, DataError) or isinstance(error.orig, OverflowError):
-        logger.warning("web.out_of_range", request_id=_request_id(), path=asked().path)
+        logger.warning("web.out_of_range", request_id=tracing.request_id(), path=asked().path)
         return problem(400, *HTTP_RULES[400], "A value is out of range.")
     return _unexpected(error)
 
@@ -245,7 +233,7 @@ def _unexpected(error: Exception) -> Response:
 def _log_failure(error: Exception) -> None:
     logger.error(
         "web.failed",
-        request_id=_request_id(),
+        request_id=tracing.request_id(),
         method=asked().method,
         path=asked().path,
         exc_info=error,
@@ -274,8 +262,8 @@ def _kebab(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _status_of_class(cls: type[DomainError]) -> int | None:
-    return next((status for kind, status in STATUS_OF_KIND.items() if issubclass(cls, kind)), None)
+def _status_of(cls: type[DomainError]) -> int:
+    return next((status for kind, status in STATUS_OF_KIND.items() if issubclass(cls, kind)), 409)
 
 
 _WITH_KEY = (
