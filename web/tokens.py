@@ -54,17 +54,12 @@ def tokens(account: Account, session_id: UUID, refresh_id: UUID) -> dict[str, An
 def refresh_ids(token: str) -> tuple[UUID, UUID]:
     """The session of a refresh token, and the token's own id."""
     claims = _claims(token, REFRESH)
-    return session_of(claims), _uuid(claims.get("rid"))
-
-
-def session_of(claims: dict[str, Any]) -> UUID:
-    """The id of the session that a token belongs to."""
-    return _uuid(claims.get(SESSION))
+    return _uuid(claims.get(SESSION)), _uuid(claims.get("rid"))
 
 
 def session_of_access(token: str) -> UUID:
     """The session of an access token."""
-    return session_of(_claims(token, ACCESS))
+    return _uuid(_claims(token, ACCESS).get(SESSION))
 
 
 def _claims(token: str, kind: str) -> dict[str, Any]:
