@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Engine, select
 
 from application.store import log
 from application.store.database import snapshot, vault_of, writing
-from application.store.tables import customer_keys, events
+from application.store.sealing import erased_among
+from application.store.tables import customer_keys
 from application.store.vault import Vault, WrongMasterKey
 from application.store.writes import insert_missing, writes_to
-from domain.customer import Customer
 
 FORMAT = "turnstile keys 1"
 BATCH = 500
@@ -72,7 +72,7 @@ def import_keys(engine: Engine, lines: Iterable[bytes]) -> ImportedKeys:
         log.lock_head(connection)  # nobody is erased meanwhile
         vault = vault_of(connection)
         while batch := [_unpacked(vault, *line) for line in islice(numbered, BATCH)]:
-            gone = _erased(connection, [key.customer_id for key in batch])
+            gone = erased_among(connection, [key.customer_id for key in batch])
             kept = [key for key in batch if key.customer_id not in gone]
             new = _add(connection, vault, kept)
             added, present, erased = added + new, present + len(kept) - new, erased + len(gone)
@@ -126,13 +126,6 @@ def _decoded(kind: type[Any], number: int, text: bytes) -> Any:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CannotImportKeys(number, f"this is not a line of keys: {error}") from None
-
-
-def _erased(connection: Connection, customer_ids: Sequence[UUID]) -> set[UUID]:
-    query = select(events.c.stream_id).where(
-        events.c.stream_id.in_(customer_ids), events.c.topic == Customer.Erased.TOPIC
-    )
-    return set(connection.execute(query).scalars())
 
 
 def _add(connection: Connection, vault: Vault, keys: Sequence[_Key]) -> int:

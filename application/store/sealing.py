@@ -181,7 +181,7 @@ def open_entries(
     personal = [entry for entry in entries if entry.topic in TOPICS]
     keys = Keys(connection)
     keys.load(entry.stream_id for entry in personal if is_sealed(entry.payload))
-    gone = _erased(connection, {e.stream_id for e in personal if not is_sealed(e.payload)})
+    gone = erased_among(connection, {e.stream_id for e in personal if not is_sealed(e.payload)})
     opened = _opened_or_left if leave_broken else _opened
     return [opened(keys, gone, entry) for entry in entries]
 
@@ -200,6 +200,17 @@ def open_streams(
         if entry.topic in TOPICS:
             keys.know(entry.stream_id, key)
     return [_opened(keys, (), entry) for entry in entries]
+
+
+def erased_among(connection: Connection, customer_ids: Collection[UUID]) -> set[UUID]:
+    """Who of them was erased, as the log has it: no key tells of whom was recorded in plain."""
+    wanted = list(customer_ids)
+    erased: set[UUID] = set()
+    for start in range(0, len(wanted), SLICE):
+        erased.update(
+            connection.execute(_ERASURES, {"ids": wanted[start : start + SLICE]}).scalars()
+        )
+    return erased
 
 
 def is_sealed(text: str) -> bool:
@@ -240,17 +251,6 @@ def _opened_or_left(keys: Keys, gone: Collection[UUID], entry: "Entry") -> "Entr
         return _opened(keys, gone, entry)
     except SealBroken:
         return entry
-
-
-def _erased(connection: Connection, customer_ids: Collection[UUID]) -> set[UUID]:
-    """Who of them was erased; of those whose names were recorded in plain, no key tells."""
-    wanted = list(customer_ids)
-    erased: set[UUID] = set()
-    for start in range(0, len(wanted), SLICE):
-        erased.update(
-            connection.execute(_ERASURES, {"ids": wanted[start : start + SLICE]}).scalars()
-        )
-    return erased
 
 
 def _place(entry: "Entry | NewEntry") -> bytes:
