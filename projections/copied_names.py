@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Column, Table, Text, Uuid
 
 from domain.aggregate import Fact
-from domain.customer import Customer, Profile
+from domain.customer import ERASED, Customer, Profile
 from domain.event import Event
 from projections.engine.read_model import Handler
 from projections.engine.rows import Rows
@@ -66,7 +66,7 @@ class CopiedNames:
     def _customer_erased(self, rows: Rows, event: Customer.Erased) -> None:
         row = rows.get(self.customers, customer_id=event.originator_id)
         replace_words(rows, self.words, row.customer_id, (row.name, row.email), ())
-        row.name, row.email = "erased", ""
+        row.name, row.email = ERASED.name, ERASED.email
 
     def _name(self, rows: Rows, row: Any, profile: Profile) -> None:
         known, new = (row.name, row.email), (profile.name, profile.email)

@@ -7,7 +7,7 @@ from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, Uuid, se
 
 from application.store.tables import UTCDateTime
 from domain.aggregate import Fact
-from domain.customer import Customer, Profile
+from domain.customer import ERASED, Customer, Profile
 from projections.engine.read_model import Handler, ReadModel
 from projections.engine.rows import Rows
 from projections.engine.tables import metadata
@@ -46,12 +46,16 @@ def changed(rows: Rows, event: Customer.Changed) -> None:
 def erased(rows: Rows, event: Customer.Erased) -> None:
     row = rows.get(customers, id=event.originator_id)
     replace_words(rows, customer_words, row.id, _texts(row), ())
-    row.name, row.email, row.phone, row.country = "erased", "", "", ""
+    _copy(ERASED, row)
     row.erased = True
 
 
 def _describe(rows: Rows, row: Any, profile: Profile) -> None:
     replace_words(rows, customer_words, row.id, _texts(row), _texts(profile))
+    _copy(profile, row)
+
+
+def _copy(profile: Profile, row: Any) -> None:
     row.name, row.email = profile.name, profile.email
     row.phone, row.country = profile.phone, profile.country
 
