@@ -123,9 +123,13 @@ def recorded(entry: Entry) -> dict[str, Any]:
 def require_kind(connection: Connection, kind: str, aggregate_id: UUID) -> None:
     """Raise `NotFound` unless there is such an aggregate of that kind."""
     first = log.read_stream(connection, aggregate_id, limit=1)
-    topic = KINDS[kind].TOPIC
-    if not first or first[0].topic.split(".")[0] != topic:
+    if not first or not is_of(kind, first[0]):
         raise NotFound(f"There is no {kind} {aggregate_id}.")
+
+
+def is_of(kind: str, entry: Entry) -> bool:
+    """Whether the entry is of an aggregate of that kind."""
+    return entry.topic.split(".")[0] == KINDS[kind].TOPIC
 
 
 def come_by(entries: Iterable[Entry], at: datetime, by: Clock) -> Iterator[Entry]:

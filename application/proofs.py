@@ -10,12 +10,12 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from application.checkpoints import Checkpoint, NoCheckpoint, latest, require_sound
-from application.history import KINDS, require_kind
+from application.history import KINDS, is_of, require_kind
 from application.merkle import leaf, root_from, subtrees_without
-from application.store.log import GENESIS, Entry, hash_of, hashed_text
+from application.store.log import ENTRIES, GENESIS, Entry, hash_of, hashed_text
 from application.store.tables import events
 from application.store.tree import StoredTree
 from domain.errors import Invalid
@@ -130,7 +130,7 @@ def _require_history(proof: Proof, entries: list[Entry]) -> None:
         raise NotProven("It does not tell what was recorded of what.")
     before = 0
     for version, entry in enumerate(entries, 1):
-        if entry.stream_id != proof.id or entry.topic.split(".")[0] != KINDS[proof.kind].TOPIC:
+        if entry.stream_id != proof.id or not is_of(proof.kind, entry):
             raise NotProven(f"The event at position {entry.position} is of something else.")
         if entry.version != version:
             raise NotProven(f"Version {version} is missing.")
@@ -165,7 +165,7 @@ def _events(
 
 _before = events.alias("before")
 _STREAM = (
-    select(*(events.c[name] for name in Entry._fields[:-1]), _before.c.hash)
+    ENTRIES.add_columns(_before.c.hash)
     .select_from(events.outerjoin(_before, _before.c.position == events.c.position - 1))
     .order_by(events.c.version)
 )

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from application.store.database import is_postgres, raw_cursor
-from application.store.log import START, Head, chained_hash
+from application.store.log import COLUMNS, START, Head, chained_hash
 
 Row = tuple[Any, ...]
 """A stored event, every column as JSON has it; the hash, which comes last, in hexadecimal digits.
@@ -171,6 +171,6 @@ def _unescaped(escape: re.Match[str]) -> str:
     return _ESCAPED.get(escape[1], escape[1])
 
 
-_COLUMNS = "position, stream_id, version, topic, payload, metadata, occurred_at, recorded_at"
+_COLUMNS = ", ".join(COLUMNS)
 _escape = re.compile(r"\\(.)")
 _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
