@@ -28,15 +28,6 @@ class Wish:
         return self.ticket_ids or [uuid7() for _ in range(self.quantity)]
 
 
-@dataclass(frozen=True)
-class Payment:
-    """A payment as it was reported; `amount` in minor units, None for the order's total."""
-
-    method: str
-    reference: str = ""
-    amount: int | None = None
-
-
 def place_order(
     work: Work,
     order_id: UUID,
@@ -63,7 +54,7 @@ def place_order(
     order = Order.place(order_id, sale, lines, work.now + hold, work.now)
     work.save(event, order)
     if order.total == 0:
-        _settle(work, order, event, Payment(FREE))
+        _settle(work, order, event, FREE)
     return order
 
 
@@ -72,7 +63,7 @@ def pay_order(
 ) -> Order | DomainError:
     order = work.load(Order, order_id)
     event = work.load(Event, order.sale.event_id)
-    return _settle(work, order, event, Payment(method, reference, amount)) or order
+    return _settle(work, order, event, method, reference, amount) or order
 
 
 def cancel_order(work: Work, order_id: UUID, reason: str = "") -> Order:
@@ -117,10 +108,16 @@ def _line(event: Event, wish: Wish) -> Line:
     return Line(wish.ticket_type_id, price, wish.ids())
 
 
-def _settle(work: Work, order: Order, event: Event, payment: Payment) -> DomainError | None:
+def _settle(
+    work: Work,
+    order: Order,
+    event: Event,
+    method: str,
+    reference: str = "",
+    amount: int | None = None,
+) -> DomainError | None:
     """Take the payment and issue the tickets; a refused payment stays on record."""
-    why_not = event.why_no_sale(work.now)
-    refusal = order.pay(payment.method, payment.reference, payment.amount, work.now, why_not)
+    refusal = order.pay(method, reference, amount, work.now, event.why_no_sale(work.now))
     newly_paid = bool(order.pending_events) and refusal is None
     work.save(order)
     if newly_paid:
