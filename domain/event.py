@@ -399,6 +399,6 @@ def _require_sound_terms(terms: Terms) -> None:
         raise InvalidTicketType("An order has at least one ticket.", "min_per_order")
     if terms.max_per_order is not None and terms.max_per_order < terms.min_per_order:
         raise InvalidTicketType("The most per order is less than the least.", "max_per_order")
-    window = (terms.sale_starts_at, terms.sale_ends_at)
-    if window[0] is not None and window[1] is not None and window[1] <= window[0]:
+    starts_at, ends_at = terms.sale_starts_at, terms.sale_ends_at
+    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
         raise InvalidTicketType("The sale ends before it starts.", "sale_ends_at")
