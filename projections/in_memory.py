@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Table
 
-from projections.engine.rows import MissingRow, Rows
+from projections.engine.rows import Rows
 
 
 class RowsInMemory(Rows):
@@ -19,13 +19,6 @@ class RowsInMemory(Rows):
     def of(self, table: Table, **key: Any) -> Any:
         made = self._made[table]
         return made.rows.get(made.key(key)) or made.add(key)
-
-    def get(self, table: Table, **key: Any) -> Any:
-        made = self._made[table]
-        row = made.rows.get(made.key(key))
-        if row is None:
-            raise MissingRow(f"{table.name} has no row {key}.")
-        return row
 
     def find(self, table: Table, **key: Any) -> Any | None:
         made = self._made[table]
