@@ -29,7 +29,7 @@ from domain.customer import Profile
 from domain.errors import Invalid
 from domain.event import Details, Terms
 from domain.ids import derived_id
-from domain.limits import EARLIEST_YEAR, LATEST_YEAR, LONG, MOST_PER_ORDER
+from domain.limits import EARLIEST_YEAR, LATEST_YEAR, LONG, MOST_PER_ORDER, MOST_PLACES
 from domain.money import to_minor
 from domain.ticket import Scan
 
@@ -40,7 +40,7 @@ Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_NAME)]
 Short = Annotated[str, msgspec.Meta(max_length=500, pattern=_TEXT)]
 Long = Annotated[str, msgspec.Meta(max_length=LONG, pattern=_TEXT)]
-Count = Annotated[int, msgspec.Meta(le=10_000_000)]
+Count = Annotated[int, msgspec.Meta(le=MOST_PLACES)]
 Call = tuple[Callable[..., Any], dict[str, Any]]
 
 

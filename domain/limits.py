@@ -17,6 +17,9 @@ CLOCKS_DIFFER = timedelta(minutes=5)
 
 EARLIEST_YEAR, LATEST_YEAR = 1900, 9998
 LARGEST_COUNT = 2**31 - 1
+"""What a column can hold."""
+MOST_PLACES = 10_000_000
+"""Of an event, or tickets of a type, that anybody outside may ask for."""
 MOST_PER_ORDER = 1000
 """Tickets: they are issued in one transaction."""
 

@@ -9,9 +9,8 @@ from uuid import UUID
 import msgspec
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from domain.limits import EARLIEST_YEAR, LATEST_YEAR
+from domain.limits import EARLIEST_YEAR, LATEST_YEAR, MOST_PLACES
 
-LARGEST_COUNT = 10_000_000
 LARGEST_METADATA = 8192
 DEEPEST_METADATA = 8
 INT64 = 2**63
@@ -151,7 +150,7 @@ class Metadata(fields.Dict):
         return value
 
 
-def count(least: int = 0, most: int = LARGEST_COUNT, **kwargs: Any) -> fields.Integer:
+def count(least: int = 0, most: int = MOST_PLACES, **kwargs: Any) -> fields.Integer:
     """A whole number as JSON has it."""
     return fields.Integer(strict=True, validate=validate.Range(least, most), **kwargs)
 
