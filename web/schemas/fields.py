@@ -82,9 +82,7 @@ class Instant(fields.DateTime):
         except msgspec.ValidationError:
             message = "Not a time with an offset, like 2026-07-31T18:00:00Z."
             raise ValidationError(message) from None
-        if not EARLIEST_YEAR <= given.year <= LATEST_YEAR:
-            message = f"Not between the years {EARLIEST_YEAR} and {LATEST_YEAR}."
-            raise ValidationError(message)
+        _require_year(given)
         return given.astimezone(UTC)
 
 
@@ -100,9 +98,7 @@ class Day(fields.Date):
             except msgspec.ValidationError:
                 message = "Not a day, like 2026-07-31."
                 raise ValidationError(message) from None
-        if not EARLIEST_YEAR <= day.year <= LATEST_YEAR:
-            message = f"Not between the years {EARLIEST_YEAR} and {LATEST_YEAR}."
-            raise ValidationError(message)
+        _require_year(day)
         return day.astimezone(UTC).date() if isinstance(day, datetime) else day
 
 
@@ -199,6 +195,11 @@ def currency(**kwargs: Any) -> fields.String:
         metadata={"examples": ["GBP"]},
         **kwargs,
     )
+
+
+def _require_year(day: date) -> None:
+    if not EARLIEST_YEAR <= day.year <= LATEST_YEAR:
+        raise ValidationError(f"Not between the years {EARLIEST_YEAR} and {LATEST_YEAR}.")
 
 
 def _require_storable(value: Any, depth: int) -> None:
