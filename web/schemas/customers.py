@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, validate
 
 from domain.limits import LONGEST_ADDRESS, SHORT
 from web.schemas.common import Recorded, page_of, version
-from web.schemas.fields import FullMatch, Strict, Text, after, limit
+from web.schemas.fields import FullMatch, Strict, Text, after, limit, search
 
 
 def email(**kwargs: Any) -> fields.Email:
@@ -71,7 +71,7 @@ CustomerPage = page_of(ListedCustomer)
 
 
 class CustomerQuery(Strict):
-    q = Text(200, metadata={"description": "Beginnings of words in name, e-mail and phone."})
+    q = search("Beginnings of words in name, e-mail and phone.")
     country = country()
     limit = limit()
     after = after()

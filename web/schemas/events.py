@@ -20,6 +20,7 @@ from web.schemas.fields import (
     count,
     currency,
     limit,
+    search,
 )
 
 EVENT_STATUSES = ("draft", "published", "ongoing", "completed", "cancelled")
@@ -174,7 +175,7 @@ EventPage = page_of(ListedEvent)
 
 
 class EventQuery(Strict):
-    q = Text(200, metadata={"description": "Words in title, organizer, venue or category."})
+    q = search("Words in title, organizer, venue or category.")
     category = Text(SHORT)
     status = fields.String(
         validate=validate.OneOf(EVENT_STATUSES),

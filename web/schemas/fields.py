@@ -160,6 +160,11 @@ def limit(default: int = 20, most: int = 200) -> fields.Integer:
     )
 
 
+def search(said: str) -> Text:
+    """Words that are looked for, in a query string."""
+    return Text(200, metadata={"description": said})
+
+
 def after() -> Text:
     """The cursor of a list; a name of 200 characters makes one of up to 1,700."""
     return Text(

@@ -6,7 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from domain.limits import MOST_PER_ORDER, SHORT
 from web.schemas.common import Recorded, page_of, version
-from web.schemas.fields import Id, Strict, Text, after, amount, count, limit, token
+from web.schemas.fields import Id, Strict, Text, after, amount, count, limit, search, token
 
 ORDER_STATUSES = ("placed", "paid", "partly_refunded", "refunded", "cancelled", "expired")
 MOST_LINES = 100
@@ -147,10 +147,7 @@ class OrderQuery(Strict):
     customer_id = Id()
     status = fields.String(validate=validate.OneOf(ORDER_STATUSES))
     payment_method = Text(SHORT)
-    q = Text(
-        200,
-        metadata={"description": "An order's id, a payment's reference, or a customer's words."},
-    )
+    q = search("An order's id, a payment's reference, or a customer's words.")
     order = fields.String(
         validate=validate.OneOf(("-placed_at", "placed_at")), load_default="-placed_at"
     )

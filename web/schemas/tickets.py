@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from web.schemas.common import Recorded, page_of, version
-from web.schemas.fields import Flag, Id, Instant, Metadata, Strict, Text, after, limit
+from web.schemas.fields import Flag, Id, Instant, Metadata, Strict, Text, after, limit, search
 
 TICKET_STATUSES = ("issued", "voided")
 REASONS = (
@@ -129,7 +129,7 @@ AttendeePage = page_of(Attendee)
 
 
 class AttendeeQuery(Strict):
-    q = Text(200, metadata={"description": "Beginnings of words in the holder's name and e-mail."})
+    q = search("Beginnings of words in the holder's name and e-mail.")
     status = fields.String(validate=validate.OneOf(TICKET_STATUSES))
     limit = limit()
     after = after()
