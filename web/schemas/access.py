@@ -3,9 +3,10 @@
 from marshmallow import Schema, fields, validate
 
 from application.access.identity import OF_KEYS, OF_PEOPLE, SCOPES
-from domain.limits import LONGEST_ADDRESS
+from application.access.passwords import LONGEST
+from domain.limits import LONGEST_ADDRESS, SHORT
 from web.schemas.common import page_of, position
-from web.schemas.customers import country, email
+from web.schemas.customers import NewCustomer, email
 from web.schemas.fields import Id, Instant, Strict, Text, after, limit
 
 LONGEST_TOKEN = 4096
@@ -14,17 +15,13 @@ MOST_EVENTS = 100
 
 def password() -> Text:
     """A password; how strong it must be is for the rules to say."""
-    return Text(200, shortest=1, required=True, metadata={"format": "password"})
+    return Text(LONGEST, shortest=1, required=True, metadata={"format": "password"})
 
 
-class Registration(Strict):
+class Registration(NewCustomer):
     """Somebody who wants to buy tickets."""
 
-    email = email(required=True)
     password = password()
-    name = Text(200, shortest=1, required=True)
-    phone = Text(40)
-    country = country()
 
 
 class LogIn(Strict):
@@ -98,7 +95,7 @@ class PageQuery(Strict):
 class NewKey(Strict):
     """A key for a gate's scanners, or for a service."""
 
-    name = Text(200, shortest=1, required=True)
+    name = Text(SHORT, shortest=1, required=True)
     role = fields.String(required=True, validate=validate.OneOf(OF_KEYS))
     event_ids = fields.List(
         Id(),
