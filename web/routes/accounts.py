@@ -33,14 +33,13 @@ from web.schemas.access import (
     EmailChange,
     LogIn,
     NewAccount,
-    PageQuery,
     PasswordChange,
     Refresh,
     Registered,
     Registration,
     Tokens,
 )
-from web.schemas.common import Nothing
+from web.schemas.common import Nothing, PageQuery
 from web.tokens import refresh_ids, session_of_access, tokens
 
 blueprint = Blueprint("accounts", "/api/v1", "Who people are, and their sessions")

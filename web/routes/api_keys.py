@@ -18,8 +18,8 @@ from web.once import Change, Outcome
 from web.owners import Asking
 from web.permissions import SCOPES_OF_ORGANIZERS
 from web.reading import reads_primary
-from web.schemas.access import KeyInfo, KeyMade, KeyPage, NewKey, PageQuery
-from web.schemas.common import Nothing
+from web.schemas.access import KeyInfo, KeyMade, KeyPage, NewKey
+from web.schemas.common import Nothing, PageQuery
 
 blueprint = Blueprint("API keys", "/api/v1/api-keys", "Keys for gates and services")
 

@@ -22,7 +22,7 @@ from web.caller import caller
 from web.commands import change, create
 from web.permissions import narrow_to_own_drafts, sees_drafts
 from web.reading import found, reads
-from web.schemas.common import Nothing
+from web.schemas.common import Nothing, PageQuery
 from web.schemas.events import (
     CancelEvent,
     CatalogueEvent,
@@ -33,7 +33,6 @@ from web.schemas.events import (
     LowCapacityPage,
     LowCapacityQuery,
     NewEvent,
-    PageQuery,
     RecordedEvent,
 )
 from web.schemas.sales import Sales, SalesQuery

@@ -13,11 +13,11 @@ from projections.paging import page
 from web.blueprint import Blueprint
 from web.current import turnstile
 from web.reading import reads
+from web.schemas.common import PageQuery
 from web.schemas.log import (
     AS_OF,
     AsOfQuery,
     CheckpointPage,
-    CheckpointQuery,
     Diff,
     DiffQuery,
     Feed,
@@ -100,7 +100,7 @@ def get_log(connection: Connection, query: dict[str, Any]) -> Any:
 
 @blueprint.get("/log/checkpoints")
 @reads()
-@blueprint.asks(CheckpointQuery)
+@blueprint.asks(PageQuery)
 @blueprint.shows(CheckpointPage)
 def list_checkpoints(connection: Connection, query: dict[str, Any]) -> Any:
     """List the signed checkpoints of the log, the newest first"""

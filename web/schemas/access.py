@@ -7,7 +7,7 @@ from application.access.passwords import LONGEST
 from domain.limits import LONGEST_ADDRESS, SHORT
 from web.schemas.common import page_of, position
 from web.schemas.customers import NewCustomer, email
-from web.schemas.fields import Id, Instant, Strict, Text, after, limit
+from web.schemas.fields import Id, Instant, Strict, Text
 
 LONGEST_TOKEN = 4096
 MOST_EVENTS = 100
@@ -85,11 +85,6 @@ class Registered(Tokens):
     """The new customer's id is the account's `subject_id`."""
 
     position = position()
-
-
-class PageQuery(Strict):
-    limit = limit()
-    after = after()
 
 
 class NewKey(Strict):

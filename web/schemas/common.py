@@ -1,14 +1,21 @@
-"""Shapes that many answers share."""
+"""Shapes that many requests and answers share."""
 
 from typing import Any
 
 from marshmallow import Schema, fields
 
-from web.schemas.fields import Strict
+from web.schemas.fields import Strict, after, limit
 
 
 class Nothing(Strict):
     """A command that needs no words."""
+
+
+class PageQuery(Strict):
+    """Which page of a list."""
+
+    limit = limit()
+    after = after()
 
 
 class FieldError(Schema):

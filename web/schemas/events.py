@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, validate
 
 from domain.limits import LONG, MOST_PER_ORDER, SHORT
 from projections.catalogue import ORDERS
-from web.schemas.common import Recorded, page_of
+from web.schemas.common import PageQuery, Recorded, page_of
 from web.schemas.fields import (
     Clearable,
     Flag,
@@ -183,11 +183,6 @@ class EventQuery(Strict):
     )
     organizer_id = Id()
     order = fields.String(validate=validate.OneOf(ORDERS), load_default=ORDERS[0])
-    limit = limit()
-    after = after()
-
-
-class PageQuery(Strict):
     limit = limit()
     after = after()
 

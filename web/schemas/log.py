@@ -13,7 +13,7 @@ from domain.gate import Unmatched
 from web.schemas.common import Recorded, page_of
 from web.schemas.customers import RecordedCustomer
 from web.schemas.events import RecordedEvent
-from web.schemas.fields import INT64, Flag, Instant, Strict, after, limit
+from web.schemas.fields import INT64, Flag, Instant, Strict, limit
 from web.schemas.orders import RecordedOrder
 from web.schemas.tickets import RecordedTicket
 
@@ -203,11 +203,6 @@ class Checkpoint(Schema):
 
 
 CheckpointPage = page_of(Checkpoint)
-
-
-class CheckpointQuery(Strict):
-    limit = limit()
-    after = after()
 
 
 class ProvenEvent(Schema):
