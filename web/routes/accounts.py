@@ -123,9 +123,7 @@ def log_out(body: dict[str, Any]) -> Change:
 @blueprint.answers(200, Tokens)
 def change_password(body: dict[str, Any]) -> Change:
     """Change the password: all sessions end, and a new one begins"""
-    own_id = caller().identity.id
-    if own_id is None:
-        raise Unauthorized
+    own_id = _own_id()
     with counting_wrong_passwords(str(own_id)):
         changed = accounts.prepare_password(
             turnstile().access, own_id, body["current_password"], body["new_password"]
@@ -141,9 +139,7 @@ def change_email(body: dict[str, Any]) -> Change:
 
     The customer's is another, whose change is `PATCH /api/v1/customers/{customer_id}`.
     """
-    own_id = caller().identity.id
-    if own_id is None:
-        raise Unauthorized
+    own_id = _own_id()
     with counting_wrong_passwords(str(own_id)):
         changed = accounts.prepare_email(turnstile().access, own_id, **body)
 
@@ -159,10 +155,7 @@ def change_email(body: dict[str, Any]) -> Change:
 @blueprint.answers(200, AccountInfo)
 def get_own_account(connection: Connection) -> Any:
     """Show whose session this is"""
-    own_id = caller().identity.id
-    if own_id is None:
-        raise Unauthorized
-    return accounts.get(connection, own_id)
+    return accounts.get(connection, _own_id())
 
 
 @blueprint.once("/accounts", *PROBLEMS, 403, 409)
@@ -210,6 +203,14 @@ def delete_account(account_id: UUID) -> Response:
     with turnstile().access.changing() as connection:
         accounts.forget(connection, account_id)
     return Response(status=204)
+
+
+def _own_id() -> UUID:
+    """The id of the caller's account."""
+    own_id = caller().identity.id
+    if own_id is None:
+        raise Unauthorized
+    return own_id
 
 
 def _register(customer_id: UUID, profile: Profile, key: Key) -> Answer:
