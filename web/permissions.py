@@ -26,6 +26,7 @@ from application.access.identity import (
     Identity,
     Unauthorized,
 )
+from application.history import KINDS
 from application.store.work import Work
 from domain.errors import Forbidden
 from web.caller import caller
@@ -251,7 +252,7 @@ RULES: dict[str, Rule] = {
     "figures.list_figure_sources": READ_THE_LOG,
     **{
         f"log.get_{kind}_{view}": READ_THE_LOG
-        for kind in ("event", "order", "ticket", "customer")
+        for kind in KINDS
         for view in ("history", "as_of", "diff", "proof")
     },
     "log.get_log": READ_THE_LOG,
