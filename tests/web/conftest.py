@@ -152,6 +152,12 @@ def office(request: pytest.FixtureRequest) -> Iterator[BoxOffice]:
         turnstile.close()
 
 
+@pytest.fixture
+def anybody(office: BoxOffice) -> BoxOffice:
+    """The same box office without credentials."""
+    return BoxOffice(office.turnstile, {})
+
+
 @contextmanager
 def _database(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "sqlite":

@@ -14,8 +14,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from application.access import accounts
-from application.access.accounts import Account
-from application.access.identity import ADMIN, ORGANIZER
+from application.access.identity import ORGANIZER
 from application.access.passwords import Busy
 from application.composition import Turnstile, compose
 from application.settings import Settings
@@ -26,7 +25,7 @@ from application.store.tables import api_keys as keys_table
 from tests.keys import bearer
 from tests.web.conftest import UNLIMITED, BoxOffice, Json
 from tests.web.test_personal_data import holding
-from tests.web.world import PASSWORD, access_token, account
+from tests.web.world import PASSWORD, account, as_one
 from workers.tidying import tidy
 
 AUTH = "/api/v1/auth"
@@ -53,17 +52,6 @@ def own(migrated_url: str) -> Iterator[BoxOffice]:
     turnstile = compose(Settings(database_url=migrated_url, **UNLIMITED))
     yield BoxOffice(turnstile, {})
     turnstile.close()
-
-
-@pytest.fixture
-def anybody(office: BoxOffice) -> BoxOffice:
-    return BoxOffice(office.turnstile, {})
-
-
-def as_one(office: BoxOffice, role: str = ADMIN) -> tuple[Account, BoxOffice]:
-    """Somebody new of that role, and the box office as it is to them."""
-    made = account(office, role)
-    return made, BoxOffice(office.turnstile, bearer(access_token(office, made)))
 
 
 def count(turnstile: Turnstile, table: Any) -> int:

@@ -130,6 +130,14 @@ def access_token(office: BoxOffice, account: Account) -> str:
     return str(made["access_token"])
 
 
+def as_one(
+    office: BoxOffice, role: str = ADMIN, subject_id: UUID | None = None
+) -> tuple[Account, BoxOffice]:
+    """Somebody new of that role, and the box office as it is to them."""
+    made = account(office, role, subject_id)
+    return made, BoxOffice(office.turnstile, bearer(access_token(office, made)))
+
+
 def api_key(office: BoxOffice, role: str, **limits: Any) -> tuple[ApiKey, str]:
     """A new key, and its secret."""
     with office.turnstile.access.changing() as connection:
