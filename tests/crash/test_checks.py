@@ -30,9 +30,9 @@ from tests.crash.suite import examine
 from tests.domain.given import on_sale, registered, terms
 from tests.workers.festival import box_office
 from tests.workers.processes import PATIENCE, eventually
+from tests.workers.projecting import ask
 from tests.workers.selling import Sale
 from tests.workers.tallies import register
-from tests.workers.test_projector import ask
 
 WAITING = """
 SELECT count(*) FROM pg_stat_activity

@@ -28,6 +28,21 @@ def nothing_wrong(fact: Fact) -> str:
     return f" {fact.originator_version}"
 
 
+def raises(fact: Fact) -> str:
+    raise RuntimeError("This handler has a bug.")
+
+
+class Nothing:
+    """Makes NULL of the text that it is added to, which only the database refuses."""
+
+    def __radd__(self, other: str) -> None:
+        return None
+
+
+def writes_null(fact: Fact) -> Nothing:
+    return Nothing()
+
+
 class Tally:
     """A read model of that name on tables of its own, whose handler may be told to fail."""
 

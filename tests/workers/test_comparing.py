@@ -35,21 +35,13 @@ from projections.engine.shadow import SUFFIX
 from tests.workers.festival import box_office, let_leases_run_out, rows_of
 from tests.workers.processes import eventually
 from tests.workers.processes import turnstile as process
-from tests.workers.tallies import Tally, change, nothing_wrong, register
-from tests.workers.test_projector import at, head, raises
+from tests.workers.projecting import Killed, at, die, head
+from tests.workers.tallies import Tally, change, nothing_wrong, raises, register
 
 ASK_WHO_WAITS = """
 SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
 WHERE datname = current_database() AND NOT granted
 """
-
-
-class Killed(BaseException):
-    """What no handler of errors may stop."""
-
-
-def die(*_: Any) -> None:
-    raise Killed
 
 
 @pytest.fixture

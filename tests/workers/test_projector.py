@@ -2,10 +2,9 @@
 
 import random
 import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +13,6 @@ from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 
 from application.composition import Turnstile
-from application.store import log
 from application.store.database import vault_of, writing
 from application.store.signals import Signals
 from application.store.tables import customer_keys
@@ -23,13 +21,11 @@ from domain.customer import Customer
 from projections.engine import leases, projector
 from projections.engine.pace import Pace
 from projections.engine.parking import waiting_streams
-from projections.engine.positions import positions
 from projections.engine.projector import Projector
 from projections.engine.read_model import ReadModel
 from projections.engine.rebuild import rebuild
 from projections.engine.retrying import retry
 from projections.engine.tables import leases as leases_table
-from projections.engine.tables import parked as parked_events
 from projections.engine.waiting import wait_for
 from projections.registry import READ_MODELS
 from tests.later_version import from_a_later_version, know_the_later_version
@@ -45,7 +41,8 @@ from tests.workers.festival import (
 )
 from tests.workers.processes import PATIENCE, eventually
 from tests.workers.processes import turnstile as process
-from tests.workers.tallies import Check, Tally, change, nothing_wrong, register
+from tests.workers.projecting import Killed, ask, at, die, head, parked, projecting
+from tests.workers.tallies import Check, Tally, change, nothing_wrong, raises, register, writes_null
 
 LINES = 1_500  # of the festival's record: enough to sell, to transfer and to refund
 FOREVER = 3_600.0
@@ -54,38 +51,6 @@ LISTENERS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND query LIKE 'LISTEN%'
 """
-
-
-@contextmanager
-def projecting(turnstile: Turnstile, *models: ReadModel) -> Iterator[Projector]:
-    """A live projector in a thread."""
-    stop = threading.Event()
-    running = Projector(turnstile, models or READ_MODELS)
-    thread = threading.Thread(target=running.run, args=(stop,))
-    thread.start()
-    try:
-        yield running
-    finally:
-        stop.set()
-        turnstile.signals.close()
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
-
-
-def head(turnstile: Turnstile) -> int:
-    with turnstile.engine.connect() as connection:
-        return log.read_head(connection)
-
-
-def at(turnstile: Turnstile, model: ReadModel) -> int:
-    with turnstile.engine.connect() as connection:
-        return positions(connection, [model.name]).get(model.name, 0)
-
-
-def parked(turnstile: Turnstile, model: ReadModel) -> list[int]:
-    with turnstile.engine.connect() as connection:
-        query = select(parked_events.c.position).where(parked_events.c.read_model == model.name)
-        return list(connection.scalars(query.order_by(parked_events.c.position)))
 
 
 def holders(turnstile: Turnstile) -> dict[str, str]:
@@ -149,12 +114,6 @@ def test_read_models_that_grew_with_the_log_are_those_built_from_all_of_it(
 def test_rows_and_position_move_together_or_not_at_all(
     turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    def die(*_: object) -> None:
-        raise Killed
-
     tally = Tally(turnstile, "tally")
     (customer,) = register(turnstile)
     running = Projector(turnstile, [tally.model])
@@ -296,27 +255,7 @@ def test_in_a_rush_a_projector_listens_only_when_nothing_came(
     assert set(before_waiting) == {0}
 
 
-def ask(turnstile: Turnstile, question: str) -> Any:
-    with turnstile.engine.connect() as connection:
-        return connection.execute(text(question)).scalar_one()
-
-
 # What cannot be taken
-
-
-def raises(fact: Fact) -> str:
-    raise RuntimeError("This handler has a bug.")
-
-
-class Nothing:
-    """Makes NULL of the text that it is added to, which only the database refuses."""
-
-    def __radd__(self, other: str) -> None:
-        return None
-
-
-def writes_null(fact: Fact) -> Nothing:
-    return Nothing()
 
 
 @pytest.mark.parametrize("fault", [raises, writes_null])

@@ -60,8 +60,8 @@ from tests.workers.festival import (
 )
 from tests.workers.processes import PATIENCE, Running, eventually
 from tests.workers.processes import turnstile as process
+from tests.workers.projecting import Killed, projecting
 from tests.workers.selling import Sale
-from tests.workers.test_projector import projecting
 from tests.workers.threads import in_threads
 from workers.jobs import REBUILD, jobs_of, request_for, request_import, request_rebuilds
 from workers.tidying import tidy
@@ -441,9 +441,6 @@ def test_a_rebuild_that_slept_does_not_meddle_with_the_one_that_took_over(
 ) -> None:
     """Its tables have the same names, but hold what the other has put into them so far."""
     rows = rows_of(festival)
-
-    class Killed(BaseException):
-        pass
 
     def take_over(done: int, total: int) -> None:
         let_time_pass(festival)

@@ -27,9 +27,9 @@ from projections.engine.parking import parked_counts, unpark_all
 from projections.engine.projector import Projector
 from projections.engine.tables import parked
 from tests.workers.festival import box_office
+from tests.workers.projecting import projecting
 from tests.workers.selling import CONTEXT, Sale
 from tests.workers.tallies import change, register
-from tests.workers.test_projector import projecting
 from workers import retention, tidying
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=400)

@@ -26,9 +26,8 @@ from projections.engine.tables import parked as parked_events
 from tests.workers.festival import box_office, rows_of
 from tests.workers.processes import eventually
 from tests.workers.processes import turnstile as process
-from tests.workers.tallies import Check, Tally, change, nothing_wrong, register
-from tests.workers.test_comparing import Killed, die
-from tests.workers.test_projector import at, head, parked, projecting, raises, writes_null
+from tests.workers.projecting import Killed, at, die, head, parked, projecting
+from tests.workers.tallies import Check, Tally, change, nothing_wrong, raises, register, writes_null
 from tests.workers.threads import in_threads
 
 MANY = 300

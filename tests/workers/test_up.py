@@ -25,9 +25,9 @@ from tests.services import SECRETS
 from tests.workers.festival import box_office, reached
 from tests.workers.processes import Client, Running, eventually, free_port
 from tests.workers.processes import turnstile as process
+from tests.workers.projecting import projecting
 from tests.workers.selling import Sale
 from tests.workers.tallies import register
-from tests.workers.test_projector import projecting
 from tests.workers.threads import in_threads
 from web.serving import STOP_SECONDS
 from workers import reactor
