@@ -23,17 +23,18 @@ from application.settings import Settings
 from application.store.chain import LogAltered
 from application.store.log import current_head
 from tests.application.store.conftest import OpenEngine
-from tests.application.store.tampering import alter, tampering
-from tests.application.store.test_log import (
+from tests.application.store.entries import (
     LATER,
     NOON,
+    ODD,
     OTHER_STREAM,
+    SECRET,
     STREAM,
     append,
     new,
     read_all,
 )
-from tests.application.store.test_verifying import ODD, SECRET
+from tests.application.store.tampering import alter, tampering
 
 LENGTH = 9
 PASSWORD = "correct horse battery"  # nosec B105

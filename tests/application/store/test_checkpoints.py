@@ -26,8 +26,8 @@ from application.store.database import writing
 from application.store.tables import checkpoints, events, log_head, tree_nodes
 from application.store.tree import StoredTree
 from tests.application.store.conftest import OpenEngine
+from tests.application.store.entries import STREAM, append, new, read_all
 from tests.application.store.tampering import alter, chain_anew, tampering
-from tests.application.store.test_log import STREAM, append, new, read_all
 
 KEY = keys.new_key()
 

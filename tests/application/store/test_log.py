@@ -3,9 +3,9 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg2
 import pytest
@@ -17,7 +17,6 @@ from sqlalchemy import (
     MetaData,
     delete,
     inspect,
-    select,
     text,
     update,
 )
@@ -26,40 +25,18 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 import migrations
 from application.store import chain, log
 from application.store.database import is_postgres, normal_url, writing
-from application.store.log import GENESIS, Entry, Head, NewEntry, chained_hash
+from application.store.log import GENESIS, Entry, Head, chained_hash
 from application.store.tables import events, metadata
 from tests import appending
 from tests.application.store.conftest import OpenEngine
+from tests.application.store.entries import LATER, NOON, OTHER_STREAM, STREAM, append, new, read_all
 
-NOON = datetime(2026, 5, 1, 12, 0, 0, 123456, UTC)
-LATER = NOON + timedelta(seconds=1, microseconds=1)
-STREAM = UUID("0195e6a0-0000-7000-8000-000000000001")
-OTHER_STREAM = UUID("0195e6a0-0000-7000-8000-000000000002")
 PINNED_HASH = "b3bdb8810928a2ab79e74efe00b5b586885a99a569ad816dca5a0cef929ec3a6"
 
 REFUSED = (sqlite3.DatabaseError, psycopg2.DatabaseError)
 
 SCHEMAS = {"log": metadata}
 """The tables that migrations must make, by who declares them."""
-
-
-def new(stream_id: UUID, version: int, **other: Any) -> NewEntry:
-    entry = NewEntry(
-        stream_id, version, "Event.Published", '{"v":1,"name":"Zoë 🎪"}', '{"actor":"ada"}', NOON
-    )
-    return entry._replace(**other)
-
-
-def append(engine: Engine, *entries: NewEntry, recorded_at: datetime = LATER) -> Head:
-    with writing(engine) as connection:
-        return appending.append(connection, log.lock_head(connection), entries, recorded_at)
-
-
-def read_all(engine: Engine) -> list[Entry]:
-    """Every entry, with its hash."""
-    with engine.connect() as connection:
-        rows = connection.execute(select(events).order_by(events.c.position))
-        return [Entry(**row) for row in rows.mappings()]
 
 
 def head_of(engine: Engine) -> Head:

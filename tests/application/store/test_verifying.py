@@ -21,24 +21,23 @@ from application.store.chain import LogAltered, scan
 from application.store.database import is_postgres, snapshot
 from application.store.log import GENESIS, Entry, chained_hash, current_head
 from application.store.tables import checkpoints, events, log_head
-from tests.application.store.tampering import alter, chain_anew, cut_off, tampering
-from tests.application.store.test_log import (
+from tests.application.store.entries import (
     LATER,
     NOON,
+    ODD,
     OTHER_STREAM,
+    SECRET,
     STREAM,
     append,
     new,
     read_all,
 )
+from tests.application.store.tampering import alter, chain_anew, cut_off, tampering
 
 KEY = keys.new_key()
 LENGTH = 12
 AT = 5
 NOBODY = UUID("0195e6a0-0000-7000-8000-00000000000a")
-ODD = '{"v":1,"name":"a\\tb\\n\\\\N \\u0007 \\"secret\\":\\"no\\" Zoë 🎪\t\n\r\b\f\v \\N\\."}'
-"""Every character that COPY writes in another way."""
-SECRET = '{"v":1,"secret":"AZXmoAAAcACAAAAAAAAAAfxjnLc4oFZZbXaPqKzq9Pk","holder":"ada"}'
 
 
 @pytest.fixture
