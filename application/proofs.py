@@ -77,22 +77,18 @@ def prove(
     checkpoint = latest(connection, public_key)
     if checkpoint is None:
         raise NoCheckpoint("There is no checkpoint of the log yet.")
-    positions, proven = [], []
-    for position, event in _events(connection, aggregate_id, checkpoint.position, at_most):
-        positions.append(position)
-        proven.append(event)
-    if not proven:
+    found = list(_events(connection, aggregate_id, checkpoint.position, at_most))
+    if not found:
         raise NoCheckpoint(
             f"This {kind} was recorded after the latest checkpoint, at {checkpoint.position}."
         )
-    if at_most is not None and len(proven) > at_most:
+    if at_most is not None and len(found) > at_most:
         raise TooLong(f"It has more than {at_most:,} events; 'turnstile prove' takes any number.")
     tree = StoredTree(connection, checkpoint.position)
-    leaves = [position - 1 for position in positions]
-    hashes = subtrees_without(leaves, 0, checkpoint.position, tree.root)
-    proof = Proof(
-        FORMAT, kind, aggregate_id, checkpoint, proven, [digest.hex() for digest in hashes]
-    )
+    leaves = [position - 1 for position, _ in found]
+    others = subtrees_without(leaves, 0, checkpoint.position, tree.root)
+    hashes, proven = [digest.hex() for digest in others], [event for _, event in found]
+    proof = Proof(FORMAT, kind, aggregate_id, checkpoint, proven, hashes)
     check(proof)
     return proof
 
