@@ -59,7 +59,7 @@ def _migrated(engine: Engine) -> str:
 
 def _lag(turnstile: Turnstile) -> str:
     with turnstile.engine.connect() as connection:
-        behind = max((item["lag_events"] for item in status(connection)), default=0)
+        behind = max(item["lag_events"] for item in status(connection))
     return f"At most {behind} events behind."
 
 

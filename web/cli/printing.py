@@ -147,7 +147,7 @@ def status_table(models: list[dict[str, Any]]) -> None:
             model["holder"] or "nobody",
         )
     out.print(table)
-    out.print(f"The log is at position {models[0]['head']:,}." if models else "No read models.")
+    out.print(f"The log is at position {models[0]['head']:,}.")
 
 
 def comparison(found: Comparison) -> None:
