@@ -334,6 +334,18 @@ def test_a_refund_voids_the_tickets_and_sells_them_again(desk: Desk):
     desk.place(THIRD, order=OTHER_ORDER)
 
 
+@pytest.mark.parametrize(("given", "recorded"), [("ill", "ill"), ("", "refunded")])
+def test_a_ticket_is_voided_for_the_reason_of_its_refund_or_as_refunded(
+    desk: Desk, given: str, recorded: str
+):
+    desk.place(FIRST)
+    desk.pay()
+    desk.do(refund_order, order_id=ORDER, reason=given)
+    *_, voided = desk.facts()
+    assert isinstance(voided, Ticket.Voided)
+    assert voided.reason == recorded
+
+
 @on_both_databases
 def test_an_answer_tells_of_its_own_command_only(desk: Desk):
     desk.place(FIRST, SECOND)

@@ -384,6 +384,22 @@ def test_terms_that_do_not_fit_together_are_refused(changes: dict[str, Any]):
         event.change_ticket_type(ADULT, terms(**changes), NOW)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"price": 0},
+        {"price": LARGEST_PRICE},
+        {"quantity": 0},
+        {"min_per_order": 1, "max_per_order": 1},
+        {"sale_starts_at": NOW, "sale_ends_at": NOW + MOMENT},
+    ],
+)
+def test_terms_may_be_the_least_and_the_most_there_is(changes: dict[str, Any]):
+    event = on_sale()
+    event.add_ticket_type(CAMPER, terms(**changes), NOW)
+    assert event.ticket_type(CAMPER).terms == terms(**changes)
+
+
 def test_a_ticket_type_added_while_on_sale_sells():
     event = on_sale()
     event.add_ticket_type(CAMPER, terms(name="Camper", price=0), NOW)

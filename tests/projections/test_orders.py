@@ -3,10 +3,12 @@
 from uuid import UUID
 
 import pytest
+from sqlalchemy import delete, insert, select
 
+from application.store.database import writing
 from domain.customer import Profile
 from domain.order import Line
-from projections.orders import list_orders, order_of_ticket
+from projections.orders import list_orders, order_of_ticket, order_payments, order_refunds
 from projections.orders import order as shown_order
 from tests.domain.given import (
     ADULT,
@@ -159,6 +161,31 @@ def test_payments_are_shown_in_the_order_in_which_they_were_tried(given):
     bought.pay("voucher", "v_1", 2, NOW)
     given(paid(bought, "ch_1"), paid(other()))
     assert [payment["reference"] for payment in shown(given)["payments"]] == ["v_2", "v_1", "ch_1"]
+
+
+def test_payments_and_refunds_are_in_order_wherever_a_database_keeps_them(given):
+    bought = family()
+    bought.pay("voucher", "v_2", 1, NOW)
+    bought.pay("voucher", "v_1", 2, NOW)
+    given(paid(bought, "ch_1"), paid(other()))
+    for ticket_id in (SECOND, FIRST, THIRD):
+        bought.refund([ticket_id], "ill", NOW + DAY)
+    given(bought)
+    before = shown(given)
+    for table in (order_payments, order_refunds):
+        turn_over(given, table)
+    assert shown(given) == before
+    assert [payment["reference"] for payment in before["payments"]] == ["v_2", "v_1", "ch_1"]
+    assert [refund["ticket_ids"] for refund in before["refunds"]] == [[SECOND], [FIRST], [THIRD]]
+
+
+def turn_over(given, table):
+    """Write the rows of a table again, the last one first."""
+    with writing(given.turnstile.engine) as connection:
+        rows = connection.execute(select(table).order_by(table.c.id.desc())).mappings().all()
+        connection.execute(delete(table))
+        for row in rows:
+            connection.execute(insert(table).values(**row))
 
 
 def test_a_partly_refunded_order_shows_what_went_back(given):

@@ -8,7 +8,7 @@ import pytest
 
 from application.access import access as remembering
 from application.access import accounts, api_keys
-from application.access.identity import ORGANIZER, SERVICE
+from application.access.identity import NOBODY, ORGANIZER, SERVICE
 from application.composition import compose
 from tests.keys import bearer
 from tests.web.conftest import BoxOffice, Json
@@ -16,6 +16,8 @@ from tests.web.people import all_items, status_of
 from tests.web.world import api_key, as_one
 from tests.workers.processes import eventually
 from web.permissions import SCOPES_OF_ORGANIZERS
+
+SHOP = {"name": "Shop", "role": "service", "scopes": ["stats:read"]}
 
 
 def _key(office: BoxOffice, **limits: Any) -> str:
@@ -140,6 +142,23 @@ def test_a_key_that_was_just_seen_is_no_credential_of_another_scheme(
     assert status_of(anybody, secret, "/stats") == 200
     headers = {"Authorization": f"Digest {secret}"}
     assert anybody.send("GET", "/stats", headers=headers).status_code == 401
+
+
+def test_a_key_that_is_revoked_again_was_revoked_when_it_was(office: BoxOffice):
+    _, admin = as_one(office)
+    path = f"/api/v1/api-keys/{admin.post('/api/v1/api-keys', SHOP, 201)['id']}/revoke"
+    assert admin.post(path)["revoked_at"] == admin.post(path)["revoked_at"]
+
+
+def test_so_many_keys_are_remembered_and_no_more(
+    office: BoxOffice, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(remembering, "MOST_REMEMBERED", 3)
+    access = remembering.Access(office.turnstile.engine, office.turnstile.engine)
+    for number in range(10):
+        access.remember(f"key {number}", NOBODY)
+        assert access.remembered(f"key {number}") is NOBODY
+    assert sum(access.was_good(f"key {number}") for number in range(10)) <= 3
 
 
 def test_a_service_may_only_what_its_scopes_say(office: BoxOffice):

@@ -10,7 +10,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import MetaData, select
+from sqlalchemy import MetaData, select, update
+from structlog.testing import capture_logs
 
 from application.backup import export_log
 from application.checkpoints import verify
@@ -18,8 +19,10 @@ from application.composition import Turnstile, compose
 from application.import_lines import Names
 from application.importing import Importer
 from application.settings import Settings
-from application.store.database import is_postgres, truncate_wal
+from application.store.database import is_postgres, truncate_wal, writing
 from application.store.snapshots import load_stream
+from application.store.tables import customer_keys
+from application.store.vault import WrongMasterKey
 from projections import held_data
 from projections.engine import comparing
 from projections.engine.rebuild import compare, rebuild
@@ -295,6 +298,24 @@ def test_an_export_is_written_as_it_is_read_and_keeps_no_connection(
     assert b'"orders":[{' in started
     assert pool.checkedout() == 0  # type: ignore[attr-defined]
     assert json.loads(started + b"".join(pieces)) == whole
+
+
+def test_an_export_that_breaks_off_is_no_json_and_is_logged_with_its_request(own: BoxOffice):
+    _, customer = sold_to(own)
+    own.catch_up()
+    with writing(own.turnstile.engine) as connection:
+        connection.execute(update(customer_keys).values(wrapped_key=bytes(60)))
+    path, sent = f"/api/v1/customers/{customer['id']}/export", own.credentials
+    response = own.client.get(path, headers=sent | {"X-Request-ID": "export-1"})
+    pieces: list[bytes] = []
+    with capture_logs() as logs, pytest.raises(WrongMasterKey):
+        pieces.extend(response.iter_encoded())
+    assert pieces[0].startswith(b'{"customer"')
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(b"".join(pieces))
+    assert [(line["event"], line["request_id"]) for line in logs] == [
+        ("web.broken_off", "export-1")
+    ]
 
 
 def test_a_log_of_plain_names_can_be_read(own: BoxOffice):
