@@ -1,11 +1,13 @@
 """Checkpoints on a schedule, as the reactor's process takes them."""
 
+import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
@@ -99,6 +101,45 @@ def test_an_altered_log_is_reported_until_it_is_restored(selling: Turnstile) -> 
     refused = next(line for line in logs if line["event"] == "checkpoints.refused")
     assert refused["log_level"] == "error"
     assert "Position 1:" in refused["reason"]
+
+
+class Waits(threading.Event):
+    """Notes how long it is waited for instead of waiting, and is set the second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        if len(self.seconds) == 2:
+            self.set()
+        return self.is_set()
+
+
+def forge(connection: Connection) -> None:
+    alter(connection, 1, metadata='{"actor":"eve"}')
+
+
+def spoil(connection: Connection) -> None:
+    connection.exec_driver_sql("UPDATE log_head SET hash = 'no bytes'")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"), [(forge, "checkpoints.refused"), (spoil, "checkpoints.failed")]
+)
+def test_what_is_not_signed_is_not_read_again_soon(
+    migrated_sqlite_url: str, tamper: Callable[[Connection], None], said: str
+) -> None:
+    """PostgreSQL has no hash that is none."""
+    with box_office(migrated_sqlite_url) as turnstile, capture_logs() as logs:
+        Sale(turnstile).hold()
+        with tampering(turnstile.engine) as connection:
+            tamper(connection)
+        stop = Waits()
+        checkpoints.run(signing(turnstile), stop)
+    assert stop.seconds == [checkpoints.REFUSED_SECONDS, checkpoints.LOOK_SECONDS]
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == [said]
 
 
 def test_a_database_that_does_not_answer_is_asked_again(

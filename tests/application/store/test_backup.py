@@ -339,6 +339,21 @@ def test_a_file_has_its_name_once_it_is_complete(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, synced, sync = tmp_path / "log.jsonl", list[tuple[int, bool]](), os.fsync
+
+    def note_and_sync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, path.exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note_and_sync)
+    with opened(str(path), "wb") as file:
+        file.write(b"log")
+    assert synced == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+
+
 def test_two_who_write_the_same_file_do_not_mix(tmp_path: Path):
     path = tmp_path / "log.jsonl"
     with opened(str(path), "wb") as first:
