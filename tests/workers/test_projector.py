@@ -181,6 +181,27 @@ def test_a_projector_that_is_told_to_end_hands_its_leases_back(database_url: str
         assert holders(turnstile) == {}
 
 
+def test_between_batches_others_may_write(
+    migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has one write lock, and no queue for it: whoever waits looks now and then."""
+    monkeypatch.setattr(projector, "BATCH", 1)
+    taking = threading.Event()
+
+    def take_long(fact: Fact) -> str:
+        taking.set()
+        time.sleep(0.15)
+        return nothing_wrong(fact)
+
+    with box_office(migrated_sqlite_url) as turnstile:
+        tally = Tally(turnstile, "tally", take_long)
+        (customer,) = register(turnstile, changes=20)
+        with projecting(turnstile, tally.model):
+            assert taking.wait(PATIENCE)
+            change(turnstile, customer)
+            assert at(turnstile, tally.model) < head(turnstile) - 1
+
+
 # Waking
 
 

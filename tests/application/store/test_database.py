@@ -1,5 +1,8 @@
-"""What comes back from PostgreSQL, on each kind of connection; and that SQLite keeps commits."""
+"""What comes back from PostgreSQL, on each kind of connection, and how long is waited for it; and
+that SQLite keeps commits."""
 
+import os
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
@@ -8,8 +11,10 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
 
-from application.store.database import for_batches, for_queries, writing
+from application.store import log
+from application.store.database import Holder, for_batches, for_queries, writing
 from domain.ids import uuid7
 from tests.application.store.conftest import OpenEngine
 
@@ -29,7 +34,10 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("kind", [lambda engine: engine, for_batches, for_queries])
+each_kind = pytest.mark.parametrize("kind", [lambda engine: engine, for_batches, for_queries])
+
+
+@each_kind
 @pytest.mark.parametrize(("sql_type", "value"), VALUES)
 def test_ids_and_times_come_back_as_they_were(
     migrated_postgres_url: str,
@@ -44,6 +52,58 @@ def test_ids_and_times_come_back_as_they_were(
     assert found == value
     if isinstance(found, datetime):
         assert found.tzinfo is UTC
+
+
+@each_kind
+def test_a_server_that_has_vanished_is_given_up_within_half_a_minute(
+    migrated_postgres_url: str, open_database: OpenEngine, kind: Callable[[Engine], Engine]
+):
+    with kind(open_database(migrated_postgres_url)).connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        to_connect = int(driver.info.dsn_parameters["connect_timeout"])
+        with socket.socket(fileno=os.dup(driver.fileno())) as tcp:
+            assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            unheard = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1000
+            idle, interval, count = (
+                tcp.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            )
+    for seconds in (to_connect, unheard, idle + interval * count):
+        assert 0 < seconds <= 30
+
+
+def test_how_long_a_server_is_waited_for_is_as_the_url_says(
+    migrated_postgres_url: str, open_database: OpenEngine
+):
+    url = make_url(migrated_postgres_url).update_query_dict({"connect_timeout": "77"})
+    with open_database(url.render_as_string(hide_password=False)).connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        assert driver.info.dsn_parameters["connect_timeout"] == "77"
+        assert driver.info.dsn_parameters["keepalives_count"] == "3"
+
+
+@each_kind
+def test_a_process_that_is_frozen_in_a_transaction_loses_it_after_a_minute(
+    migrated_postgres_url: str, open_database: OpenEngine, kind: Callable[[Engine], Engine]
+):
+    with kind(open_database(migrated_postgres_url)).connect() as connection:
+        asked = connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout")
+        assert asked.scalar() == "1min"
+
+
+def test_a_transaction_that_its_owner_forgets_to_end_is_undone_and_told(
+    migrated_postgres_url: str, open_database: OpenEngine
+):
+    def forget(holder: Holder) -> None:
+        with holder.transaction() as connection:
+            connection.exec_driver_sql("BEGIN")
+            log.lock_head(connection)
+
+    with pytest.raises(RuntimeError, match="not ended"):
+        forget(Holder(open_database(migrated_postgres_url)))
+    with writing(open_database(migrated_postgres_url)) as connection:
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
+        assert log.lock_head(connection).position == 0
 
 
 def test_a_commit_on_sqlite_is_on_the_disk(migrated_sqlite_url: str, open_database: OpenEngine):

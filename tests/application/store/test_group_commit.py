@@ -314,6 +314,15 @@ def test_what_a_command_only_read_must_be_as_it_read_it(desk: Desk, open_desk: O
     assert counted(MISSED) - missed == 1
 
 
+def test_what_is_read_whole_is_not_caught_up_with_as_well(desk: Desk, open_desk: OpenDesk):
+    """What another process has recorded of Boris was missed, and he was not in the map."""
+    desk.place()
+    other = open_desk()
+    other.do(register_customer, customer_id=BORIS, profile=BORIS_AS)
+    other.do(change_customer, customer_id=BORIS, changes={"phone": "1"})
+    assert desk.do(change_customer, customer_id=BORIS, changes={"phone": "2"}).version == 3
+
+
 def test_what_was_not_there_when_a_command_looked_must_still_not_be(
     desk: Desk, open_desk: OpenDesk
 ):
@@ -358,6 +367,19 @@ def test_a_desk_far_behind_starts_over(
     assert_sold(desk, adults=22, kids=0)
 
 
+@pytest.mark.parametrize(("most", "missed"), [(4, 4), (3, 0)])
+def test_of_too_much_that_was_missed_nothing_is_read_and_nothing_known_is_trusted(
+    desk: Desk, open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch, most: int, missed: int
+):
+    monkeypatch.setattr(group_commit, "MOST_TO_CATCH_UP", most)
+    known, before = desk.place().body["id"], counted(MISSED)
+    open_desk().do_all(placing(), placing())
+    desk.place()
+    assert counted(MISSED) - before == missed
+    assert (desk.cached(known) is None) == (missed == 0)
+    assert_sold(desk, adults=4, kids=0)
+
+
 def test_what_a_later_version_recorded_troubles_only_who_asks_for_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, changed_classes: None
 ):
@@ -391,6 +413,36 @@ def test_a_desk_that_knows_another_log_starts_over(desk: Desk, ahead: int):
     lost_commit(desk, ahead)
     assert desk.place().body["status"] == "placed"
     assert_sold(desk, adults=2, kids=0)
+
+
+def test_what_a_desk_looked_up_in_another_log_is_looked_up_again(desk: Desk, open_desk: OpenDesk):
+    open_desk().do(register_customer, customer_id=BORIS, profile=BORIS_AS)
+    desk.place()
+    lost_commit(desk, -1)
+    assert desk.do(change_customer, customer_id=BORIS, changes={"phone": "1"}).version == 2
+
+
+def test_who_comes_while_a_broken_batch_is_decided_one_by_one_waits_for_the_next(desk: Desk):
+    """Each gets their own answer."""
+    desk.given(issued_as(FIRST))
+    deciding, go_on = threading.Event(), threading.Event()
+
+    def decide_slowly(work: Work) -> Customer:
+        deciding.set()
+        assert go_on.wait(30)
+        return work.load(Customer, ANNA)
+
+    with ThreadPoolExecutor(2) as threads:
+        broken = threads.submit(desk.do_all, command(decide_slowly), command(unseen(issue, FIRST)))
+        assert deciding.wait(30)
+        late = threads.submit(desk.do, register_customer, customer_id=CLARA, profile=BORIS_AS)
+        while not desk.executor._queue:
+            time.sleep(0.01)
+        go_on.set()
+        looked, refused = broken.result()
+        assert late.result().body["id"] == CLARA
+    assert answer(looked).body["id"] == ANNA
+    assert isinstance(refused, AlreadyExists)
 
 
 def test_an_interrupted_batch_leaves_nothing_to_be_trusted(

@@ -10,13 +10,14 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
+from application.customers import change_customer
 from application.store.group_commit import StoreUnavailable
 from application.store.log import NewEntry
 from application.store.work import Answer, Command, Context, Key, Work
 from domain.ids import uuid7
 from tests.application.store.conftest import OpenEngine
-from tests.application.store.desk import Desk, placing
-from tests.domain.given import FESTIVAL, on_sale, registered, terms
+from tests.application.store.desk import Desk, command, placing
+from tests.domain.given import ANNA, FESTIVAL, on_sale, registered, terms
 from tests.statements import hearing
 
 KEY = Key("ada", "one", "a digest")
@@ -144,6 +145,23 @@ def test_a_session_killed_before_the_commit_is_replaced_and_the_batch_decided_ag
     assert not any(isinstance(outcome, Exception) for outcome in outcomes)
     assert postgres_desk.topics()["Order.Placed"] == 2
     assert postgres_desk.stored(FESTIVAL).committed == 2
+
+
+def test_what_was_decided_before_a_session_was_killed_is_forgotten(
+    postgres_desk: Desk, operator: Engine
+):
+    """The key that seals a name is asked for when all is decided."""
+    desk = postgres_desk
+    desk.do(change_customer, customer_id=ANNA, changes={"phone": "1"})
+    renaming = command(change_customer, customer_id=ANNA, changes={"phone": "2"})
+    with once_at(desk.batching, "SELECT number, wrapped_key", killed_by(operator)):
+        placed, renamed = desk.do_all(placing(), renaming)
+    assert isinstance(placed, Answer)
+    assert isinstance(renamed, Answer)
+    assert renamed.version == 3
+    for stream_id in (FESTIVAL, ANNA):
+        assert desk.cached(stream_id) == desk.stored(stream_id)
+    assert desk.stored(FESTIVAL).committed == 1
 
 
 def test_a_database_that_cannot_be_reached_is_said_to_be_unavailable(open_database: OpenEngine):
