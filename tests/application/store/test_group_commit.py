@@ -161,6 +161,53 @@ def assert_sold(desk: Desk, *, adults: int, kids: int) -> None:
             assert event.ticket_types[KID].committed == kids
 
 
+def test_a_command_that_raises_takes_nothing_from_those_before_it_nor_from_earlier_batches(
+    desk: Desk,
+):
+    desk.place()
+    before = counted(BATCHES)
+    first, failed, second = desk.do_all(
+        placing(), command(spoil, error=Forbidden(), save=0), placing()
+    )
+    assert isinstance(failed, Forbidden)
+    assert counted(BATCHES) - before == 1
+    answer(first)
+    answer(second)
+    assert_sold(desk, adults=3, kids=0)
+
+
+def test_what_a_failed_command_has_spoilt_is_loaded_again_once(desk: Desk):
+    def hold_twice(work: Work) -> Event:
+        for _ in range(2):
+            event = work.load(Event, FESTIVAL)
+            event.hold(uuid7(), {ADULT: 1}, work.now)
+            work.save(event)
+        return event
+
+    before = counted(BATCHES)
+    failed, held = desk.do_all(command(spoil, error=Forbidden(), save=2), command(hold_twice))
+    assert isinstance(failed, Forbidden)
+    assert counted(BATCHES) - before == 1
+    answer(held)
+    assert_sold(desk, adults=2, kids=0)
+
+
+def test_a_command_that_does_not_save_what_it_changed_fails_alone(desk: Desk):
+    def forget_to_save(work: Work) -> Customer:
+        event, customer = work.load(Event, FESTIVAL), work.load(Customer, ANNA)
+        customer.change(Profile("Eve", "eve@example.com"), work.now)
+        event.hold(uuid7(), {ADULT: 3}, work.now)
+        work.save(customer)
+        return customer
+
+    forgotten, placed = desk.do_all(command(forget_to_save), placing())
+    assert isinstance(forgotten, RuntimeError)
+    assert "was changed, but not saved" in str(forgotten)
+    answer(placed)
+    assert_sold(desk, adults=1, kids=0)
+    assert desk.stored(ANNA).profile.name == "Anna"
+
+
 def test_a_command_that_raises_at_the_end_of_a_batch_spares_those_before(desk: Desk):
     placed, failed = desk.do_all(placing(), command(spoil, error=Forbidden("no"), save=2))
     answer(placed)

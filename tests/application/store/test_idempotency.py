@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from application.gate import transfer_ticket
 from application.orders import Wish
 from application.store import answers, prepared
 from application.store.answers import forget_expired
@@ -15,11 +16,11 @@ from application.store.group_commit import BATCHES
 from application.store.log import lock_head
 from application.store.tables import idempotency
 from application.store.work import Answer, Key, Work
-from domain.errors import IdempotencyKeyReused, SoldOut
+from domain.errors import IdempotencyKeyReused, SoldOut, TransferRefused
 from domain.event import Event
 from tests.application.store.conftest import OpenDesk
 from tests.application.store.desk import Desk, command, counted, placing
-from tests.domain.given import FESTIVAL, KID
+from tests.domain.given import ANNA, FESTIVAL, FIRST, KID, issued
 from tests.workers.processes import eventually
 
 KEY = Key("ada", "one", "a digest")
@@ -138,6 +139,17 @@ def test_a_refusal_is_kept_as_well(desk: Desk):
     assert again.value.replayed
     assert not first.value.replayed
     assert desk.position() == end
+
+
+def test_a_refusal_that_left_evidence_tells_where_each_time(desk: Desk):
+    desk.given(issued())
+    refused = command(transfer_ticket, KEY, ticket_id=FIRST, to_customer_id=ANNA)
+    _, first, last = desk.do_all(placing(), refused, placing())
+    (again,) = desk.do_all(refused)
+    assert isinstance(first, TransferRefused)
+    assert isinstance(again, TransferRefused)
+    assert isinstance(last, Answer)
+    assert first.position == again.position == last.position - 2  # an order is two events
 
 
 def break_down(work: Work) -> Event:
