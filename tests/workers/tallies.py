@@ -1,5 +1,7 @@
 """The plainest of read models: which versions of each customer it took, in the order it did."""
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -41,6 +43,23 @@ class Nothing:
 
 def writes_null(fact: Fact) -> Nothing:
     return Nothing()
+
+
+class Slowly:
+    """Takes its time for each fact, so that others want to write meanwhile, until it is told to
+    `hurry`; `begun` is set when it has the first."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self._seconds = 0.15
+
+    def __call__(self, fact: Fact) -> str:
+        self.begun.set()
+        time.sleep(self._seconds)
+        return nothing_wrong(fact)
+
+    def hurry(self) -> None:
+        self._seconds = 0.0
 
 
 class Tally:

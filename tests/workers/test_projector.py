@@ -42,7 +42,16 @@ from tests.workers.festival import (
 from tests.workers.processes import PATIENCE, eventually
 from tests.workers.processes import turnstile as process
 from tests.workers.projecting import Killed, ask, at, die, head, parked, projecting
-from tests.workers.tallies import Check, Tally, change, nothing_wrong, raises, register, writes_null
+from tests.workers.tallies import (
+    Check,
+    Slowly,
+    Tally,
+    change,
+    nothing_wrong,
+    raises,
+    register,
+    writes_null,
+)
 
 LINES = 1_500  # of the festival's record: enough to sell, to transfer and to refund
 FOREVER = 3_600.0
@@ -186,20 +195,15 @@ def test_between_batches_others_may_write(
 ) -> None:
     """SQLite has one write lock, and no queue for it: whoever waits looks now and then."""
     monkeypatch.setattr(projector, "BATCH", 1)
-    taking = threading.Event()
-
-    def take_long(fact: Fact) -> str:
-        taking.set()
-        time.sleep(0.15)
-        return nothing_wrong(fact)
-
+    slowly = Slowly()
     with box_office(migrated_sqlite_url) as turnstile:
-        tally = Tally(turnstile, "tally", take_long)
+        tally = Tally(turnstile, "tally", slowly)
         (customer,) = register(turnstile, changes=20)
         with projecting(turnstile, tally.model):
-            assert taking.wait(PATIENCE)
+            assert slowly.begun.wait(PATIENCE)
             change(turnstile, customer)
             assert at(turnstile, tally.model) < head(turnstile) - 1
+            slowly.hurry()
 
 
 # Waking

@@ -15,6 +15,7 @@ from application.composition import Turnstile
 from application.orders import expire_order
 from application.store import log
 from application.store.database import writing
+from application.store.log import Entry
 from application.store.snapshots import load_stream
 from application.store.work import Context, Work
 from domain.ids import uuid7
@@ -87,6 +88,14 @@ def test_a_reactor_that_is_told_to_end_ends_between_batches(
     stop.set()
     reactor.react_once(turnstile, stop)
     assert statuses(turnstile, order_ids) == ["placed"]
+
+
+def test_what_follows_from_a_consequence_belongs_to_the_same_request() -> None:
+    consequence = Context(actor="reactor", correlation_id="order-1", causation_id="7").metadata()
+    now = datetime.now(UTC)
+    cause = Entry(8, uuid7(), 2, "Order.Expired", "{}", consequence, now, now)
+    following = Context.following(cause, "reactor")
+    assert (following.correlation_id, following.causation_id) == ("order-1", "8")
 
 
 def test_an_expiry_tells_what_it_follows_from(turnstile: Turnstile) -> None:

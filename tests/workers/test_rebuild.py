@@ -32,6 +32,7 @@ from projections.engine import leases
 from projections.engine import rebuild as engine
 from projections.engine import tables as engine_tables
 from projections.engine.comparing import EQUAL, TableComparison, compare_table
+from projections.engine.positions import positions
 from projections.engine.projector import Projector
 from projections.engine.read_model import ReadModel
 from projections.engine.reading import Reading
@@ -62,6 +63,7 @@ from tests.workers.processes import PATIENCE, Running, eventually
 from tests.workers.processes import turnstile as process
 from tests.workers.projecting import Killed, projecting
 from tests.workers.selling import Sale
+from tests.workers.tallies import Slowly, Tally, change, register
 from tests.workers.threads import in_threads
 from workers.jobs import REBUILD, jobs_of, request_for, request_import, request_rebuilds
 from workers.tidying import tidy
@@ -323,6 +325,24 @@ class Watch:
         items = event_summaries.upcoming(connection, datetime.now(UTC))["items"]
         (ours,) = [item for item in items if item["event_id"] == self._sale.event_id]
         return int(ours["total_tickets_sold"])
+
+
+def test_between_steps_of_a_rebuild_others_may_write(
+    migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has one write lock, and no queue for it: whoever waits looks now and then."""
+    monkeypatch.setattr(engine, "BATCH", 1)
+    slowly = Slowly()
+    with box_office(migrated_sqlite_url) as turnstile:
+        tally = Tally(turnstile, "tally", slowly)
+        (customer,) = register(turnstile, changes=20)
+        with in_threads(lambda _: rebuild(turnstile, tally.model)):
+            assert slowly.begun.wait(PATIENCE)
+            change(turnstile, customer)
+            with turnstile.engine.connect() as connection:
+                (reached_so_far,) = positions(connection, ["tally" + SUFFIX]).values()
+            assert reached_so_far < head(turnstile) - 1
+            slowly.hurry()
 
 
 def test_the_swap_takes_what_the_live_rows_have_taken_meanwhile(festival: Turnstile) -> None:

@@ -22,15 +22,26 @@ from projections.engine import retrying
 from projections.engine.parking import parked_counts, waiting_streams
 from projections.engine.projector import Projector
 from projections.engine.retrying import Retried, retry
+from projections.engine.rows import Rows
 from projections.engine.tables import parked as parked_events
 from tests.workers.festival import box_office, rows_of
-from tests.workers.processes import eventually
+from tests.workers.processes import PATIENCE, eventually
 from tests.workers.processes import turnstile as process
 from tests.workers.projecting import Killed, at, die, head, parked, projecting
-from tests.workers.tallies import Check, Tally, change, nothing_wrong, raises, register, writes_null
+from tests.workers.tallies import (
+    Check,
+    Slowly,
+    Tally,
+    change,
+    nothing_wrong,
+    raises,
+    register,
+    writes_null,
+)
 from tests.workers.threads import in_threads
 
 MANY = 300
+EVERYBODY = UUID(int=0)
 
 
 class Poison:
@@ -159,6 +170,53 @@ def test_a_long_stream_is_taken_bit_by_bit_while_it_grows(
     assert retry(turnstile, tally.model).taken == 12
     assert lengths == [7, 5, 3, 0, 0]
     assert tally.taken() == {bad: list(range(1, 14))}
+
+
+def test_a_row_that_the_projector_has_changed_between_two_streams_is_read_again(
+    turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, worse, good = register(turnstile, customers=3, changes=1)
+    poison = Poison(bad, worse)
+    tally = OfEverybody(turnstile, "tally", poison)
+    live = Projector(turnstile, [tally.model])
+    live.catch_up()
+    poison.mended()
+
+    def go_on(*arguments: Any) -> None:
+        original(*arguments)
+        change(turnstile, good)
+        live.catch_up()
+
+    original = retrying._log
+    monkeypatch.setattr(retrying, "_log", go_on)
+    assert retry(turnstile, tally.model) == Retried("tally", 2, 0, 0)
+    assert tally.taken() == {EVERYBODY: [1, 1, 1, 2, 2, 3, 2, 4]}
+
+
+class OfEverybody(Tally):
+    """All in one row."""
+
+    def _note(self, rows: Rows, event: Fact) -> None:
+        rows.of(self.table, customer_id=EVERYBODY).versions += self.check(event)
+
+
+def test_between_steps_of_a_retry_others_may_write(
+    migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has one write lock, and no queue for it: whoever waits looks now and then."""
+    monkeypatch.setattr(retrying, "BATCH", 1)
+    slowly = Slowly()
+    with box_office(migrated_sqlite_url) as turnstile:
+        (bad,) = register(turnstile, changes=20)
+        tally = Tally(turnstile, "tally", Poison(bad))
+        Projector(turnstile, [tally.model]).catch_up()
+        tally.check = slowly
+        with in_threads(lambda _: retry(turnstile, tally.model)):
+            assert slowly.begun.wait(PATIENCE)
+            change(turnstile, bad)
+            assert parked(turnstile, tally.model)
+            slowly.hurry()
+        assert tally.taken() == {bad: list(range(1, 22))}
 
 
 def test_nothing_that_waits_is_nothing_to_retry(turnstile: Turnstile) -> None:

@@ -14,10 +14,12 @@ from application.customers import change_customer
 from application.store.group_commit import StoreUnavailable
 from application.store.log import NewEntry
 from application.store.work import Answer, Command, Context, Key, Work
+from domain.event import Event
 from domain.ids import uuid7
+from domain.ticket import Ticket
 from tests.application.store.conftest import OpenEngine
 from tests.application.store.desk import Desk, command, placing
-from tests.domain.given import ANNA, FESTIVAL, on_sale, registered, terms
+from tests.domain.given import ANNA, FESTIVAL, FIRST, on_sale, registered, terms
 from tests.statements import hearing
 
 KEY = Key("ada", "one", "a digest")
@@ -162,6 +164,19 @@ def test_what_was_decided_before_a_session_was_killed_is_forgotten(
     for stream_id in (FESTIVAL, ANNA):
         assert desk.cached(stream_id) == desk.stored(stream_id)
     assert desk.stored(FESTIVAL).committed == 1
+
+
+def test_a_command_whose_session_was_killed_while_it_was_decided_is_decided_again(
+    postgres_desk: Desk, operator: Engine
+):
+    def look(work: Work) -> Event:
+        assert work.find(Ticket, FIRST) is None
+        return work.load(Event, FESTIVAL)
+
+    with once_at(postgres_desk.batching, "FROM snapshots", killed_by(operator)):
+        (looked,) = postgres_desk.do_all(command(look))
+    assert isinstance(looked, Answer)
+    assert looked.body["id"] == FESTIVAL
 
 
 def test_a_database_that_cannot_be_reached_is_said_to_be_unavailable(open_database: OpenEngine):
