@@ -437,6 +437,24 @@ def test_the_quantity_stays_above_what_is_held_and_sold():
         event.hold(OTHER_ORDER, {ADULT: 1}, NOW)
 
 
+# What is paid
+
+
+def test_what_was_paid_before_an_event_ended_is_taken():
+    completed = led_to("ongoing")
+    completed.complete(DOORS)
+    assert completed.why_no_sale(DOORS - MOMENT) is None
+    assert isinstance(completed.why_no_sale(DOORS), EventOver)
+    assert led_to("ongoing").why_no_sale(END) is None
+
+
+def test_an_event_that_was_called_off_takes_no_payment_whenever_it_was_made():
+    cancelled = on_sale()
+    cancelled.cancel("storm", DOORS)
+    for at in (DOORS - MOMENT, DOORS):
+        assert isinstance(cancelled.why_no_sale(at), EventCancelled)
+
+
 # Its gate
 
 

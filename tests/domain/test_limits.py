@@ -6,7 +6,7 @@ from domain.customer import Customer, Profile
 from domain.errors import InvalidCustomer, InvalidEvent, InvalidOrder, InvalidTicketType
 from domain.event import Event
 from domain.ids import uuid7
-from domain.limits import LARGEST_COUNT, SHORT
+from domain.limits import LARGEST_COUNT, LONG, SHORT
 from tests.domain.given import NOW, details, placed, terms
 
 
@@ -15,6 +15,12 @@ def test_an_events_texts_are_short(what: str):
     Event.draft(uuid7(), details(**{what: "x" * SHORT}), NOW)
     with pytest.raises(InvalidEvent, match="200 characters"):
         Event.draft(uuid7(), details(**{what: "x" * (SHORT + 1)}), NOW)
+
+
+def test_an_events_description_is_longer_and_bounded_as_well():
+    Event.draft(uuid7(), details(description="x" * LONG), NOW)
+    with pytest.raises(InvalidEvent, match="20,000 characters"):
+        Event.draft(uuid7(), details(description="x" * (LONG + 1)), NOW)
 
 
 @pytest.mark.parametrize("capacity", [0, LARGEST_COUNT + 1])

@@ -348,6 +348,7 @@ def test_what_speaks_against_a_transfer_outside_of_the_ticket_refuses_it():
     fact = last(ticket)
     assert isinstance(fact, Ticket.TransferRefused)
     assert fact.refusal == "event_over"
+    assert transfer(voided(), why_not="event_over") == "canceled", "its own reason first"
 
 
 # Blocked, voided
