@@ -114,6 +114,7 @@ def test_sources_come_page_by_page(office: BoxOffice):
     rest = sources(office, event, "total_tickets_sold", limit=2, after=first["next"])
     assert first["items"] + rest["items"] == every["items"]
     assert (len(first["items"]), rest["next"]) == (2, None)
+    assert sources(office, event, "total_tickets_sold", limit=3) == every, "a full page, and last"
 
 
 def test_what_has_no_figures_is_not_found(office: BoxOffice):

@@ -23,7 +23,7 @@ from projections.engine.pace import Pace
 from projections.engine.parking import waiting_streams
 from projections.engine.projector import Projector
 from projections.engine.read_model import ReadModel
-from projections.engine.rebuild import rebuild
+from projections.engine.rebuild import Rebuilt, rebuild, rebuild_together
 from projections.engine.retrying import retry
 from projections.engine.tables import leases as leases_table
 from projections.engine.waiting import wait_for
@@ -393,6 +393,22 @@ def test_an_event_that_cannot_be_read_parks_its_stream_for_whoever_handles_it(
     know_the_later_version(monkeypatch)
     assert retry(turnstile, concerned.model).taken == 2
     assert concerned.taken() == {bad: [1, 2, 3, 4], good: [1, 2, 3]}
+
+
+def test_what_cannot_be_read_parks_nothing_for_who_is_built_beside_it_and_does_not_handle_it(
+    turnstile: Turnstile, changed_classes: None
+) -> None:
+    (bad,) = register(turnstile, changes=1)
+    recorded_later = from_a_later_version(turnstile.engine, bad)
+    concerned, other = Tally(turnstile, "concerned"), Tally(turnstile, "other")
+    handle = other.model.handlers[Customer.Registered]
+    other.model = ReadModel("other", (other.table,), {Customer.Registered: handle})
+    models = (concerned.model, other.model)
+    done = dict(rebuild_together(turnstile, dict.fromkeys(models, lambda *_: None)))
+    assert [type(done[model]) for model in models] == [Rebuilt, Rebuilt]
+    assert parked(turnstile, concerned.model) == recorded_later
+    assert parked(turnstile, other.model) == []
+    assert other.taken() == {bad: [1]}
 
 
 def test_the_live_projector_goes_on_past_what_it_cannot_read(turnstile: Turnstile) -> None:

@@ -172,6 +172,24 @@ def test_a_long_stream_is_taken_bit_by_bit_while_it_grows(
     assert tally.taken() == {bad: list(range(1, 14))}
 
 
+def test_a_long_stream_that_fails_again_is_left_after_one_attempt(
+    turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "BATCH", 2)
+    (bad,) = register(turnstile, changes=5)
+    poison = Poison(bad)
+    tally, _ = read_models(turnstile, poison)
+    Projector(turnstile, [tally.model]).catch_up()
+    attempts: list[Fact] = []
+
+    def fail_and_give_up_in_the_end(fact: Fact) -> Any:
+        attempts.append(fact)
+        return raises(fact) if len(attempts) < 50 else die()
+
+    poison.fault = fail_and_give_up_in_the_end
+    assert retry(turnstile, tally.model) == Retried("tally", 0, 1, 5)
+
+
 def test_a_row_that_the_projector_has_changed_between_two_streams_is_read_again(
     turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

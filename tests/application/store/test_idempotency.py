@@ -137,6 +137,7 @@ def test_a_refusal_is_kept_as_well(desk: Desk):
         desk.place(KEY)
     assert again.value.detail == first.value.detail
     assert again.value.replayed
+    assert again.value.position is None, "it left no evidence"
     assert not first.value.replayed
     assert desk.position() == end
 

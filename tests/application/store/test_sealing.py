@@ -18,7 +18,7 @@ from application.customers import change_customer, erase_customer, register_cust
 from application.store import log
 from application.store.database import open_engine, vault_of, writing
 from application.store.mapper import to_new_entry
-from application.store.sealing import Keys, SealBroken, seal_entries
+from application.store.sealing import Keys, SealBroken, require_master_key, seal_entries
 from application.store.tables import customer_keys, events
 from application.store.vault import Vault, WrongMasterKey, decrypted, encrypted, new_key
 from application.store.writes import MANY, writes_to
@@ -261,6 +261,20 @@ def test_keys_of_another_master_key_are_an_error_and_nobody_is_erased(
     with pytest.raises(WrongMasterKey, match=str(ANNA)):
         read(other, ANNA)
     other.dispose()
+
+
+@pytest.mark.parametrize("customer_id", [ANNA, BORIS])
+def test_a_master_key_has_to_open_the_oldest_key_and_the_newest(
+    desk: Desk, customer_id: UUID
+) -> None:
+    register(desk)
+    with writing(desk.engine) as connection:
+        require_master_key(connection)
+        of_another = Vault("ab" * 32).wrap(customer_id, new_key())
+        its_key = update(customer_keys).where(customer_keys.c.customer_id == customer_id)
+        connection.execute(its_key.values(wrapped_key=of_another))
+        with pytest.raises(WrongMasterKey, match=str(customer_id)):
+            require_master_key(connection)
 
 
 @pytest.mark.parametrize("rows", [1, MANY])
