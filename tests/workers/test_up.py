@@ -23,14 +23,14 @@ from projections.open_holds import OPEN_HOLDS
 from tests.keys import service_key
 from tests.services import SECRETS
 from tests.workers.festival import box_office, reached
-from tests.workers.processes import Client, Running, eventually, free_port
+from tests.workers.processes import PATIENCE, Client, Running, eventually, free_port
 from tests.workers.processes import turnstile as process
 from tests.workers.projecting import projecting
 from tests.workers.selling import Sale
 from tests.workers.tallies import register
 from tests.workers.threads import in_threads
 from web.serving import STOP_SECONDS
-from workers import reactor
+from workers import reactor, supervisor
 from workers.jobs import REBUILD, request_for
 
 GRACE = 15.0
@@ -157,6 +157,32 @@ def test_up_on_postgresql_brings_back_the_parts_that_die(postgres_url: str, redi
 
 def wait_until_replaced(running: Running, part: str, killed: int) -> None:
     eventually(lambda: running.parts()[part] != killed)
+
+
+def test_a_part_that_dies_at_once_is_started_again_later_and_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "LONGEST_PAUSE", 5.0)
+    monkeypatch.setattr(supervisor, "STEADY_SECONDS", PATIENCE)  # the machine may be busy
+    part = supervisor._Child(["react"])
+
+    def pause_after(seconds: float) -> float:
+        """What it comes to when the part dies after so long."""
+        part.start_at = 0.0
+        part.watch()
+        started = part.process
+        assert started is not None
+        started.kill()
+        started.wait(PATIENCE)
+        part.started -= seconds
+        died = time.monotonic()
+        part.watch()
+        assert part.process is None
+        assert part.start_at >= died + part.pause
+        return part.pause
+
+    assert [pause_after(0) for _ in range(3)] == [2.0, 4.0, 5.0]
+    assert pause_after(PATIENCE) == 1.0
 
 
 @pytest.mark.parametrize("tell", [press_ctrl_c, hang_up])
