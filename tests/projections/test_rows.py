@@ -191,6 +191,17 @@ def test_only_the_last_batch_is_remembered_of_very_many_rows(connection: Connect
     assert len(stored(connection)) == REMEMBERED + 2
 
 
+def test_a_row_that_was_removed_is_forgotten_with_the_old_ones(connection: Connection) -> None:
+    memory = Memory(TABLES, remembered=8)
+    rows = Rows(connection, memory)
+    for day in range(10):
+        rows.add(counts, gate="south", day=day)
+    rows.remove(counts, gate="south", day=9)
+    write(rows, connection)
+    assert list(memory.tables[counts].slots) == [("south", 8)]
+    assert Rows(connection, memory).find(counts, gate="south", day=9) is None
+
+
 def test_of_a_batch_larger_than_memory_only_what_was_touched_last_is_remembered(
     connection: Connection,
 ) -> None:
