@@ -17,9 +17,11 @@ from sqlalchemy import select
 
 from application.composition import Turnstile
 from application.import_lines import Names, PlaceOrder, decode
+from application.orders import place_order
+from application.store import log
 from application.store.group_commit import LARGEST_BATCH
 from application.store.tables import events
-from application.store.work import Command, Context, Key, Outcome
+from application.store.work import Command, Context, Key, Outcome, Work
 from domain.errors import AlreadyExists, DomainError
 from domain.order import Order
 
@@ -42,7 +44,8 @@ class Refusal:
 
 @dataclass
 class Summary:
-    """What an import came to, in lines; `already` were imported (or refused) before."""
+    """What an import came to, in lines; `already` were imported (or refused) before. `position` is
+    that of the log's end."""
 
     lines: int = 0
     applied: int = 0
@@ -118,23 +121,29 @@ class Importer:
         line = decode(text)
         decide, arguments = line.call(self._names, self._turnstile.settings.hold)
         if isinstance(line, PlaceOrder):
-            self._claim(line)
+            if self._placed_before is None:
+                self._placed_before = self._tickets_placed()
+            decide, arguments = self.place_order, {**arguments, "line": line}
         context = Context(actor=f"import:{self._source}", source=self._source, at=line.at)
         return Command(decide, arguments, context, _nothing, keys=(self._key(text),))
 
-    def _claim(self, line: PlaceOrder) -> None:
-        """Raises `AlreadyExists` for a ticket that stands in another order, paid or not, of this
-        file or of an earlier one."""
-        if self._placed_before is None:
-            self._placed_before = self._tickets_placed()
-        order_id = self._names.id("order", line.order).bytes
+    def place_order(self, work: Work, line: PlaceOrder, **arguments: Any) -> Order:
+        """Raises also `AlreadyExists` for a ticket that stands in another order, paid or not, of
+        this file or of an earlier one."""
         for ticket in line.tickets:
-            order = self._order_of.setdefault(ticket.ref, line.order)
-            ticket_id = self._names.id("ticket", ticket.ref).bytes
-            if order != line.order:
-                raise AlreadyExists(f"Ticket {ticket.ref!r} stands in order {order!r} already.")
-            if self._placed_before.get(ticket_id, order_id) != order_id:
-                raise AlreadyExists(f"Ticket {ticket.ref!r} was in another order of a file before.")
+            self._require_no_other(line.order, ticket.ref)
+        order = place_order(work, **arguments)
+        self._order_of.update((ticket.ref, line.order) for ticket in line.tickets)
+        return order
+
+    def _require_no_other(self, order: str, ticket: str) -> None:
+        stands_in = self._order_of.get(ticket, order)
+        if stands_in != order:
+            raise AlreadyExists(f"Ticket {ticket!r} stands in order {stands_in!r} already.")
+        order_id = self._names.id("order", order).bytes
+        before = (self._placed_before or {}).get(self._names.id("ticket", ticket).bytes, order_id)
+        if before != order_id:
+            raise AlreadyExists(f"Ticket {ticket!r} was in another order of a file before.")
 
     def _tickets_placed(self) -> dict[bytes, bytes]:
         """The order of each ticket that was imported from this system before."""
@@ -161,6 +170,8 @@ class Importer:
 
     def _execute(self, chunk: _Chunk) -> None:
         outcomes = self._turnstile.executor.execute_all(chunk.commands)
+        with self._turnstile.engine.connect() as connection:
+            self.summary.position = log.read_head(connection)
         for number, outcome in zip(chunk.numbers, outcomes, strict=True):
             self._note(chunk, number, outcome)
         self.summary.refused += len(chunk.refusals)
@@ -176,4 +187,3 @@ class Importer:
         else:
             self.summary.already += outcome.replayed
             self.summary.applied += not outcome.replayed
-            self.summary.position = max(self.summary.position, outcome.position)

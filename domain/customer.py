@@ -1,5 +1,6 @@
 """The life of a customer: registered, changed, erased."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -10,6 +11,8 @@ from eventsourcing.domain import event as records
 from domain.aggregate import Aggregate, FirstFact
 from domain.errors import CustomerErased, InvalidCustomer
 from domain.limits import LONGEST_ADDRESS, SHORT, require_length
+
+_country_form = re.compile("([A-Z]{2})?").fullmatch
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class Customer(Aggregate):
 def _require_sound(profile: Profile) -> None:
     if not profile.name.strip():
         raise InvalidCustomer("A customer has a name.", "name")
-    for what in ("name", "phone", "country"):
+    for what in ("name", "phone"):
         require_length(what, getattr(profile, what), SHORT, InvalidCustomer)
     require_length("e-mail address", profile.email, LONGEST_ADDRESS, InvalidCustomer)
+    if not _country_form(profile.country):
+        raise InvalidCustomer(f"{profile.country!r} is no ISO 3166 code, like 'GB'.", "country")
