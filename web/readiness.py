@@ -23,7 +23,7 @@ def check(turnstile: Turnstile) -> dict[str, Check]:
     """Each check by name, with its `status` ("ok", "warning" or "error") and a few words.
 
     A read model that lags does not fail: it would take every process out at once. Nor does a
-    replica that is silent: commands go on without it. One with another log does.
+    replica or a Redis that is silent: commands go on without them. A replica of another log does.
     """
     checks = {"database": _outcome("database", lambda: _migrated(turnstile.engine))}
     if checks["database"]["status"] == "ok":
@@ -31,7 +31,8 @@ def check(turnstile: Turnstile) -> dict[str, Check]:
         if turnstile.has_replica:
             checks["replica"] = _outcome("replica", lambda: _replica_lag(turnstile), "warning")
     if turnstile.settings.redis_url:
-        checks["redis"] = _outcome("redis", lambda: _ping(str(turnstile.settings.redis_url)))
+        url = str(turnstile.settings.redis_url)
+        checks["redis"] = _outcome("redis", lambda: _ping(url), "warning")
     return checks
 
 
