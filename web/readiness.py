@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import migrations
 from application.composition import Turnstile
 from application.store import log
+from application.store.database import asked_again
 from projections.engine.status import status
 
 REDIS_TIMEOUT = 1.0
@@ -43,7 +44,7 @@ class _NotReady(Exception):
 def _outcome(name: str, look: Callable[[], str], silent: str = "error") -> Check:
     """What `look` finds; `silent` is the status of what does not answer."""
     try:
-        return {"status": "ok", "detail": look()}
+        return {"status": "ok", "detail": asked_again(look)}
     except _NotReady as reason:
         return {"status": "error", "detail": str(reason)}
     except (SQLAlchemyError, redis.RedisError, ValueError) as error:

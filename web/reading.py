@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from application.store import log, signals
-from application.store.database import as_of_one_moment, for_queries
+from application.store.database import as_of_one_moment, asked_again, for_queries
 from application.store.tables import tracking
 from domain.errors import NotFound
 from projections.engine.parking import VERSION_TAKEN
@@ -104,7 +104,8 @@ def _answering(
                     return position, shown if version is None else {**shown, "version": version}
 
             ask = partial(_await, engine, names, look, wanted)
-            position, shown = _patiently(ask) if engine is not turnstile().engine else ask()
+            of_replica = engine is not turnstile().engine
+            position, shown = _of_replica(ask) if of_replica else asked_again(ask)
             return _respond(position, shown)
 
         return wrapper
@@ -191,7 +192,7 @@ def _position_and_version(name: str) -> Any:
     return position.add_columns(VERSION_TAKEN)
 
 
-def _patiently(ask: Callable[[], T]) -> T:
+def _of_replica(ask: Callable[[], T]) -> T:
     """What the replica answers, asked again when it cancelled the query or its session.
 
     A query changes nothing, so asking again is safe. Raises `ReplicaUnavailable`: the primary

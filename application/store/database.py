@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, wraps
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -27,6 +27,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from application import tracing
 from application.store.vault import Vault
+
+T = TypeVar("T")
 
 WRITES = "turnstile_writes"
 VAULT = "turnstile_vault"
@@ -383,6 +385,17 @@ def as_sqlalchemys(error: psycopg2.Error, connection: Connection) -> DBAPIError:
         dialect=connection.dialect,
     )
     return cast(DBAPIError, made)
+
+
+def asked_again(ask: Callable[[], T]) -> T:
+    """What `ask` reads, asked once more if its connection was lost: after the database has been
+    restarted, the first to use a pool finds that, and gets a new one."""
+    try:
+        return ask()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+    return ask()
 
 
 @contextmanager

@@ -15,8 +15,10 @@ from application.settings import Settings
 from application.store.database import writing
 from application.store.tables import checkpoints
 from application.store.vault import WrongMasterKey
-from tests.keys import bearer
+from tests.application.store.test_outages import terminate
+from tests.keys import bearer, service_key
 from tests.web.conftest import BoxOffice
+from tests.workers.festival import box_office
 from web import wsgi
 
 
@@ -57,6 +59,18 @@ def test_a_redis_that_is_silent_takes_no_process_out(office: BoxOffice, redis_ur
     gone = with_redis(office, "redis://127.0.0.1:1/0")
     warned = gone.get("/health/ready", caught_up=False)
     assert warned["checks"]["redis"] == {"status": "warning", "detail": "It does not answer."}
+
+
+def test_who_asks_first_after_the_database_was_restarted_is_answered(migrated_postgres_url: str):
+    url = migrated_postgres_url
+    with box_office(url) as turnstile, box_office(url) as other:
+        office = BoxOffice(turnstile, bearer(service_key(turnstile)))
+        paths = ("/health/ready", "/api/v1/events", "/api/v1/projections")
+        for sessions_ended in (False, True):
+            if sessions_ended:
+                assert terminate(other.engine, "true") > 0
+            for path in paths:
+                assert office.send("GET", path).status_code == 200, path
 
 
 def test_metrics_are_exposed(office: BoxOffice):
