@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from application.presenting import show
 from application.store import log
 from application.store.log import Entry
-from application.store.mapper import to_fact
+from application.store.mapper import Undecodable, to_fact
 from application.store.snapshots import load_stream
 from domain.aggregate import Aggregate
 from domain.customer import Customer
@@ -30,6 +30,7 @@ KINDS: dict[str, type[Aggregate]] = {
     "customer": Customer,
 }
 REDACTED = "redacted"
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 Clock = Literal["occurred", "recorded"]
 CLOCKS: tuple[Clock, ...] = get_args(Clock)
 BEGINNINGS = {
@@ -104,9 +105,14 @@ def feed(
 
 
 def recorded(entry: Entry) -> dict[str, Any]:
-    """One recorded event: where it stands, what it is, who caused it, and its data."""
-    metadata = msgspec.json.decode(entry.metadata)
-    data = msgspec.json.decode(entry.payload)
+    """One recorded event: where it stands, what it is, who caused it, and its data.
+
+    Raises `Undecodable` for one that is damaged.
+    """
+    try:
+        metadata, data = _decode(entry.metadata), _decode(entry.payload)
+    except msgspec.DecodeError as error:
+        raise Undecodable(entry, error) from error
     data.pop("v", None)
     return {
         "position": entry.position,

@@ -12,7 +12,10 @@ from application.proofs import read_proof
 from application.store.database import writing
 from projections.customer_statistics import CUSTOMER_STATISTICS
 from projections.engine.tables import parked
+from tests.application.store.tampering import alter, tampering
+from tests.keys import bearer, service_key
 from tests.web.conftest import ADULT, BoxOffice, by_a_slow_clock, ticket_ids
+from tests.workers.festival import box_office
 from tests.workers.processes import eventually
 from web.schemas.log import TOPICS
 from workers.jobs import jobs_of
@@ -315,3 +318,18 @@ def test_what_waits_is_shown_counted_and_taken_again(office: BoxOffice):
 def finished(office: BoxOffice, path: str, kind: str):
     job = office.get(path)[kind]
     return job if job["finished_at"] else None
+
+
+@pytest.mark.parametrize("payload", ['{"v":1', "[]"])
+def test_a_damaged_event_is_named_by_its_position(migrated_url: str, payload: str):
+    with box_office(migrated_url) as turnstile:
+        office = BoxOffice(turnstile, bearer(service_key(turnstile)))
+        order = office.order(office.event(), office.customer())
+        at = order["position"]
+        with tampering(turnstile.engine) as connection:
+            alter(connection, at, payload=payload)
+        for path in (f"/api/v1/orders/{order['id']}/history", f"/api/v1/log?after={at - 1}"):
+            problem = office.get(path, 500, caught_up=False)
+            assert problem["type"] == "/problems/unreadable-event"
+            assert problem["detail"].startswith(f"Order.Placed at position {at} is damaged")
+        office.get(f"/api/v1/log?after={at}", caught_up=False)

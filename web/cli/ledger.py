@@ -12,6 +12,7 @@ from application.checkpoints import Checkpoint, Verified, listing, take_checkpoi
 from application.history import KINDS, recorded
 from application.store import log
 from application.store.log import Entry
+from application.store.mapper import Undecodable
 from web.cli import printing
 from web.cli.console import (
     aggregate_id_of,
@@ -199,7 +200,7 @@ def _shown(entry: Entry) -> dict[str, Any]:
     secrets are replaced by their hashes is no JSON."""
     try:
         return recorded(entry)
-    except msgspec.DecodeError:
+    except Undecodable:
         as_hashed = msgspec.json.encode({"as_hashed": entry.payload}).decode()
         return recorded(entry._replace(payload=as_hashed))
 
