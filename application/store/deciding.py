@@ -1,7 +1,9 @@
 """Deciding the commands of one batch, one after another, before anything of it is durable."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -24,18 +26,28 @@ class Decided:
     """What one command came to, before it is durable.
 
     `offset` is that of its last event from the start of the batch; None when it had none.
+    `replayed` tells that the batch has it from an earlier command, sent with the same key.
     """
 
     outcome: Outcome
     offset: int | None = None
+    replayed: bool = False
 
     def durable(self, first: int, head: int) -> Outcome:
         """The outcome, once the batch's first event has the position `first`."""
-        if isinstance(self.outcome, DomainError) and self.offset is not None:
-            self.outcome.position = first + self.offset
+        if isinstance(self.outcome, DomainError):
+            return self._refusal(first)
         if isinstance(self.outcome, Exception) or self.outcome.replayed:
             return self.outcome
-        return Answer(self.outcome.body, head if self.offset is None else first + self.offset)
+        at = head if self.offset is None else first + self.offset
+        return Answer(self.outcome.body, at, self.replayed)
+
+    def _refusal(self, first: int) -> DomainError:
+        refusal: Any = copy(self.outcome) if self.replayed else self.outcome
+        refusal.replayed = refusal.replayed or self.replayed
+        if self.offset is not None:
+            refusal.position = first + self.offset
+        return cast(DomainError, refusal)
 
     def to_keep(self, first: int, head: int) -> StoredAnswer | None:
         """What to keep under the command's keys; None after a bug, so that it can be retried."""
@@ -129,7 +141,7 @@ def _replay(command: Command, kept: answers.Kept, fresh: Fresh) -> Decided | Non
             if name in fresh:
                 first_key, item = fresh[name]
                 first_key.require_same(key)
-                return item
+                return replace(item, replayed=True)
         except IdempotencyKeyReused as refusal:
             return Decided(refusal)
     return None

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import func, select
 
 from application.gate import transfer_ticket
@@ -16,7 +17,7 @@ from application.store.group_commit import BATCHES
 from application.store.log import lock_head
 from application.store.tables import idempotency
 from application.store.work import Answer, Key, Work
-from domain.errors import IdempotencyKeyReused, SoldOut, TransferRefused
+from domain.errors import DomainError, IdempotencyKeyReused, SoldOut, TransferRefused
 from domain.event import Event
 from tests.application.store.conftest import OpenDesk
 from tests.application.store.desk import Desk, command, counted, placing
@@ -84,9 +85,20 @@ def test_another_body_is_refused_and_the_answer_stays(desk: Desk):
 
 def test_a_key_twice_in_one_batch_is_decided_once(desk: Desk):
     first, same, other_body = desk.do_all(placing(KEY), placing(KEY), placing(OTHER_BODY))
-    assert first == same
+    assert isinstance(first, Answer)
+    assert not first.replayed
+    assert same == replace(first, replayed=True)
     assert isinstance(other_body, IdempotencyKeyReused)
     assert orders(desk) == 1
+
+
+def test_a_refusal_twice_in_one_batch_tells_which_one_came_first(desk: Desk):
+    too_many = placing(KEY, wishes=[Wish(KID, 1_000)])
+    first, same = desk.do_all(too_many, too_many)
+    assert isinstance(first, DomainError)
+    assert isinstance(same, DomainError)
+    assert (first.rule(), first.detail, first.replayed) == (same.rule(), same.detail, False)
+    assert same.replayed
 
 
 def test_who_joins_a_batch_while_it_waits_for_the_lock_gets_the_stored_answer(desk: Desk):
