@@ -211,11 +211,22 @@ class _Walk:
         if start.position > self._head.position:
             raise _cut_off(self._head.position, start)
         self._after = start.position
-        self.chain = Chain(Head(start.position, bytes.fromhex(start.hash)))
+        self._take_last_before(start.position)
         self.frontier = StoredTree(self._connection, start.position).frontier()
         self._compare(start)
         if start.position == self._head.position:
             self.chain.require_end(self._head)
+
+    def _take_last_before(self, position: int) -> None:
+        """The last event that a checkpoint speaks of is looked at itself: what a checkpoint says
+        does not show that it is still there."""
+        before = log.hash_at(self._connection, position - 1) if position > 1 else log.GENESIS
+        if before is None:
+            raise gone(position - 1)
+        self.chain = Chain(Head(position - 1, before))
+        scan(self._connection, self.chain.take, after=position - 1, until=position)
+        if self.chain.position < position:
+            raise gone(position)
 
     def _take(self, row: Row) -> None:
         self.chain.take(row)

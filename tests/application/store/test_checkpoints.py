@@ -233,3 +233,23 @@ def test_one_is_due_when_the_log_has_grown_and_the_last_is_old_enough(engine: En
     assert not due(timedelta(minutes=9))
     assert due(every)
     assert due(-timedelta(minutes=1)), "the last was of a clock that was ahead"
+
+
+@pytest.mark.parametrize("recorded", [1, 5])
+@pytest.mark.parametrize("harm", ["altered", "gone", "two gone"])
+def test_the_event_that_a_checkpoint_ends_with_is_looked_at_by_whoever_starts_there(
+    engine: Engine, recorded: int, harm: str
+):
+    record(engine, recorded)
+    last = take(engine)
+    with tampering(engine) as connection:
+        if harm == "altered":
+            alter(connection, last.position, payload='{"v":1,"amount":0}')
+        else:
+            behind = last.position - (2 if harm == "two gone" else 1)
+            connection.execute(delete(events).where(events.c.position > behind))
+    with pytest.raises(LogAltered) as found:
+        verify(engine, since=last.position)
+    assert found.value.position == max(1, last.position - (harm == "two gone"))
+    with pytest.raises(LogAltered):
+        take(engine)
