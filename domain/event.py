@@ -363,6 +363,8 @@ def _require_sound_details(details: Details) -> None:
         require_currency(details.currency)
     if not details.title.strip():
         raise InvalidEvent("An event needs a title.", "title")
+    if not details.organizer_name.strip():
+        raise InvalidEvent("An organizer has a name.", "organizer.name")
     if details.ends_at <= details.starts_at:
         raise InvalidEvent("An event ends after it starts.", "ends_at")
     deadline = details.registration_deadline

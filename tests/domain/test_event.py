@@ -288,6 +288,7 @@ def test_a_cancellation_says_why():
     ("changes", "rule"),
     [
         ({"title": " "}, InvalidEvent),
+        ({"organizer_name": " "}, InvalidEvent),
         ({"ends_at": START}, InvalidEvent),
         ({"ends_at": START - MOMENT}, InvalidEvent),
         ({"registration_deadline": END + MOMENT}, InvalidEvent),

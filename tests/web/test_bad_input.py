@@ -333,6 +333,7 @@ def test_the_wrong_field_is_named(
         ({"timezone": "localtime"}, "invalid-event", "timezone"),
         ({"timezone": "right/UTC"}, "invalid-event", "timezone"),
         ({"title": " "}, "invalid-event", "title"),
+        ({"organizer": {"name": " "}}, "invalid-event", "organizer.name"),
         ({"ends_at": EVENT["starts_at"]}, "invalid-event", "ends_at"),
         ({"doors_open_at": "2999-01-01T00:00:00Z"}, "invalid-event", "doors_open_at"),
         (selling(price="1.505"), "invalid-money", "ticket_types.0.price"),
@@ -394,6 +395,8 @@ def test_a_path_that_names_nothing_is_not_found(office: BoxOffice, bad: str):
         ("/api/v1/events?limit=0", "limit"),
         ("/api/v1/events?limit=201", "limit"),
         ("/api/v1/events?limit=x", "limit"),
+        *((f"/api/v1/events?limit={odd}", "limit") for odd in ("1_0", "%2B5", "%D9%A3", "%205")),
+        ("/api/v1/log?after=1_0", "after"),
         ("/api/v1/events?after=x", "after"),
         ("/api/v1/events?status=sold", "status"),
         ("/api/v1/events?order=price", "order"),
@@ -433,7 +436,10 @@ def test_the_wrong_parameter_is_named(office: BoxOffice, query: str, field: str)
             for name in ("daily", "hourly", "scans", "transfers", "invalid-attempts")
             for query in ("", "?event_id=x", f"?event_id={SOME}")
         ),
-        *(f"/stats/scans?event_id=KNOWN&limit={limit}" for limit in ("0", "-1", "x", "", "1001")),
+        *(
+            f"/stats/scans?event_id=KNOWN&limit={odd}"
+            for odd in ("0", "-1", "x", "", "1001", "1_0")
+        ),
     ],
 )
 def test_statistics_say_why_they_cannot_answer(office: BoxOffice, query: str):

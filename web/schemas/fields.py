@@ -18,6 +18,9 @@ INT64 = 2**63
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+_digits = re.compile(r"-?[0-9]{1,19}").fullmatch
+
+
 class Strict(Schema):
     """Refuses what it does not know, so that a misspelt field is not silently ignored."""
 
@@ -146,14 +149,23 @@ class Metadata(fields.Dict):
         return value
 
 
+class Number(fields.Integer):
+    """A whole number in a query string, in plain digits: Python would read more than these."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not _digits(value):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 def count(least: int = 0, most: int = MOST_PLACES, **kwargs: Any) -> fields.Integer:
     """A whole number as JSON has it."""
     return fields.Integer(strict=True, validate=validate.Range(least, most), **kwargs)
 
 
-def limit(default: int = 20, most: int = 200) -> fields.Integer:
+def limit(default: int = 20, most: int = 200) -> Number:
     """How many items at most, in a query string."""
-    return fields.Integer(
+    return Number(
         load_default=default,
         validate=validate.Range(1, most),
         metadata={"description": "How many items at most."},

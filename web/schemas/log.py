@@ -13,7 +13,7 @@ from domain.gate import Unmatched
 from web.schemas.common import Recorded, page_of
 from web.schemas.customers import RecordedCustomer
 from web.schemas.events import RecordedEvent
-from web.schemas.fields import INT64, Flag, Instant, Strict, limit
+from web.schemas.fields import INT64, Flag, Instant, Number, Strict, limit
 from web.schemas.orders import RecordedOrder
 from web.schemas.tickets import RecordedTicket
 
@@ -31,9 +31,9 @@ TOPICS = sorted(
 _version_form = re.compile(r"[0-9]{1,10}").fullmatch
 
 
-def position(**kwargs: Any) -> fields.Integer:
+def position(**kwargs: Any) -> Number:
     """A place in the log, in a query string."""
-    return fields.Integer(validate=validate.Range(0, INT64 - 1), **kwargs)
+    return Number(validate=validate.Range(0, INT64 - 1), **kwargs)
 
 
 def clock() -> fields.String:
@@ -84,7 +84,7 @@ class Feed(Schema):
 
 class HistoryQuery(Strict):
     limit = limit(200, 1000)
-    after = fields.Integer(
+    after = Number(
         load_default=0,
         validate=validate.Range(0, LATEST_VERSION),
         metadata={"description": "The version after which to go on."},
@@ -93,7 +93,7 @@ class HistoryQuery(Strict):
 
 class AsOfQuery(Strict):
     at = Instant()
-    version = fields.Integer(validate=validate.Range(1, LATEST_VERSION))
+    version = Number(validate=validate.Range(1, LATEST_VERSION))
     by = clock()
 
     @validates_schema
