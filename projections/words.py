@@ -132,4 +132,5 @@ def plain(text: str) -> str:
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
+    # Letters of other shapes, like those of mathematics, have small ones only once decomposed.
+    return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()

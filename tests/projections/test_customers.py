@@ -112,6 +112,11 @@ def test_a_search_overlooks_accents(given):
     assert found(given, "zoe") == found(given, "MÜLLER") == found(given, "mull") == [ANNA]
 
 
+def test_a_search_finds_letters_of_other_shapes(given):
+    given(anna(name="𝓐𝓭𝓪 ℌans"), boris())
+    assert found(given, "ada") == found(given, "hans") == found(given, "𝓪𝓭𝓪") == [ANNA]
+
+
 def test_a_search_finds_customers_by_their_present_name_only(given):
     changed = anna()
     given(changed, boris())
