@@ -41,7 +41,9 @@ class Vault:
             return decrypted(self._master, wrapped, customer_id.bytes)
         except InvalidTag:
             raise WrongMasterKey(
-                f"The key of customer {customer_id} does not open with this MASTER_KEY."
+                f"The key of customer {customer_id} was not wrapped by this master key."
+                " Set MASTER_KEY to the one that wrapped it; docs/privacy.md says what to do if it"
+                " is lost."
             ) from None
 
     def seal(self, content: bytes, place: UUID) -> bytes:

@@ -42,6 +42,9 @@ def status(connection: Connection) -> list[dict[str, Any]]:
 def _lag_seconds(connection: Connection, position: int, head: int) -> float:
     if position >= head:
         return 0.0
-    query = select(events.c.recorded_at).where(events.c.position == position + 1)
-    recorded_at: datetime = connection.execute(query).scalar_one()
+    following = select(events.c.recorded_at).where(events.c.position > position)
+    following = following.order_by(events.c.position).limit(1)
+    recorded_at: datetime | None = connection.execute(following).scalar()
+    if recorded_at is None:  # it was deleted, which `verify` is there to find
+        return 0.0
     return round(max(0.0, (datetime.now(UTC) - recorded_at).total_seconds()), 3)

@@ -34,6 +34,9 @@ from domain.errors import DomainError
 from web.cli import printing
 
 FOLLOW_SECONDS = 0.2
+BEGUN_SECONDS = 10.0
+"""After which a job that nobody has begun is worth a word."""
+NOBODY_BEGINS = "No worker has begun: does 'turnstile work' run, with this REDIS_URL?"
 PORT = click.IntRange(1, 65_535)
 
 err = Console(stderr=True)
@@ -178,10 +181,24 @@ def progress_bar() -> Progress:
 
 
 def follow(turnstile: Turnstile, wanted: dict[str, UUID]) -> None:
-    """Show how far jobs are until all have ended, and what came of each; ids by title."""
+    """Show how far jobs are until all have ended, and what came of each; ids by title. Ctrl-C ends
+    the showing only."""
+    try:
+        ended = _ends(turnstile, wanted)
+    except KeyboardInterrupt:
+        err.print("It goes on without you: the workers do what they were asked for.")
+        raise click.Abort from None
+    for title, job in ended.items():
+        click.echo(f"{title}: {job['outcome']}")
+    if any(job["state"] == jobs.FAILED for job in ended.values()):
+        raise click.ClickException("Not every job succeeded.")
+
+
+def _ends(turnstile: Turnstile, wanted: dict[str, UUID]) -> dict[str, dict[str, Any]]:
+    ended: dict[str, dict[str, Any]] = {}
+    impatient = time.monotonic() + BEGUN_SECONDS
     with progress_bar() as bar:
         tasks = {title: bar.add_task(title, total=1) for title in wanted}
-        ended: dict[str, dict[str, Any]] = {}
         while len(ended) < len(wanted):
             time.sleep(FOLLOW_SECONDS)
             with turnstile.engine.connect() as connection:
@@ -191,10 +208,11 @@ def follow(turnstile: Turnstile, wanted: dict[str, UUID]) -> None:
                 bar.update(tasks[title], completed=job["done"], total=job["total"] or 1)
                 if job["finished_at"] is not None:
                     ended[title] = job
-    for title, job in ended.items():
-        click.echo(f"{title}: {job['outcome']}")
-    if any(job["state"] == jobs.FAILED for job in ended.values()):
-        raise click.ClickException("Not every job succeeded.")
+            states = {job["state"] for job in found.values() if job is not None}
+            if states == {jobs.WAITING} and time.monotonic() > impatient:
+                bar.console.print(NOBODY_BEGINS)
+                impatient = float("inf")
+    return ended
 
 
 def _uuid(text: str) -> UUID:

@@ -2,11 +2,15 @@
 
 import json
 import re
+import time
 from contextlib import closing
 from pathlib import Path
+from threading import Timer
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from application.composition import Turnstile, compose
 from application.settings import Settings
@@ -16,9 +20,12 @@ from domain.customer import Customer
 from projections.customers import CUSTOMERS
 from projections.engine.projector import Projector
 from projections.engine.tables import parked
+from projections.open_holds import OPEN_HOLDS
 from projections.orders import orders
 from projections.registry import READ_MODELS
+from tests.application.store.tampering import tampering
 from tests.web.cli.commands import Run
+from web.cli import console
 from workers.jobs import jobs_of
 
 
@@ -32,6 +39,17 @@ def test_rebuild_brings_read_models_to_the_end_of_the_log(run: Run) -> None:
     assert (now["orders"], now["tickets"]) == (0, 0)
     assert now["catalogue"] > 0
     assert "orders: " in said
+
+
+@pytest.mark.parametrize("last_deleted", [1, 2**62])
+def test_status_bears_a_log_that_lacks_events(
+    run: Run, migrated_url: str, last_deleted: int
+) -> None:
+    turnstile = compose(Settings(migrated_url))
+    with closing(turnstile), tampering(turnstile.engine) as connection:
+        connection.execute(delete(events).where(events.c.position <= last_deleted))
+    behind = json.loads(run("status", "--json").output)
+    assert all((model["lag_seconds"] > 0) == (last_deleted == 1) for model in behind)
 
 
 def test_rebuild_tells_what_was_wrong_and_a_dry_run_leaves_it(run: Run, migrated_url: str) -> None:
@@ -112,6 +130,34 @@ def test_rebuild_names_the_read_models_that_there_are(run: Run) -> None:
     result = run("rebuild", "ordres")
     assert result.exit_code == 1
     assert "No read model ordres; there are: catalogue, " in result.output
+
+
+def test_who_asks_for_what_no_worker_begins_is_told(
+    run: Run, migrated_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "BEGUN_SECONDS", 0.0)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    turnstile = compose(Settings(database_url=migrated_url, redis_url=redis_url))
+    started: list[Any] = []
+    late = Timer(1.0, lambda: started.append(jobs_of(turnstile).start_worker(threads=1)))
+    late.start()
+    result = run("rebuild", OPEN_HOLDS.name, "--on-workers")
+    started[0].stop()
+    turnstile.close()
+    assert (result.exit_code, result.output.count(console.NOBODY_BEGINS)) == (0, 1)
+
+
+def test_ctrl_c_ends_the_waiting_for_workers_only(
+    run: Run, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setattr(console, "time", SimpleNamespace(sleep=press, monotonic=time.monotonic))
+    result = run("rebuild", OPEN_HOLDS.name, "--on-workers")
+    assert result.exit_code == 1
+    assert "It goes on without you" in result.output
 
 
 def test_workers_share_rebuilds(
