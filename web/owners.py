@@ -1,5 +1,6 @@
 """To whom things belong: as a command sees it under the lock, and as a query sees it."""
 
+from collections.abc import Iterable
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from sqlalchemy import Connection
 from application.store.snapshots import load_stream
 from application.store.work import Work
 from domain.aggregate import Aggregate
-from domain.errors import NotFound
+from domain.errors import Forbidden, NotFound
 from domain.event import Event
 from domain.order import Order
 from domain.ticket import Ticket
@@ -71,3 +72,14 @@ class Asking:
         if not isinstance(aggregate, cls):
             raise NotFound(f"There is no {cls.TOPIC.lower()} {aggregate_id}.")
         return aggregate
+
+
+def require_owned(
+    connection: Connection, event_ids: Iterable[UUID], organizer_id: UUID | None
+) -> None:
+    """Raise `NotFound` unless these events exist, and `Forbidden` unless they are that organizer's,
+    if there is one."""
+    owners = Asking(connection)
+    for event_id in event_ids:
+        if owners.organizer_of(event_id) != organizer_id and organizer_id is not None:
+            raise Forbidden(f"The event {event_id} is another organizer's.")

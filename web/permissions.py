@@ -5,7 +5,7 @@ belong to; commands are held to it under the lock that they are decided under, q
 they are answered. A list narrows down to what belongs to the caller.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
@@ -28,7 +28,7 @@ from application.access.identity import (
 )
 from application.history import KINDS
 from application.store.work import Work
-from domain.errors import Forbidden
+from domain.errors import Forbidden, Invalid
 from web.caller import caller
 from web.current import asked, noted
 from web.owners import Asking, Deciding, Owners
@@ -291,6 +291,15 @@ SCOPES_OF_ORGANIZERS = {"events:read"} | {
     grant.scope for rule in RULES.values() for grant in rule if grant.scope and grant.targets
 }
 """What a key that acts for one organizer can be made for; `sees_drafts` asks for the first."""
+
+
+def require_usable(scopes: Iterable[str], organizer_id: UUID | None) -> None:
+    """Raise `Invalid` unless a key that acts for that organizer, if for one, can do something by
+    each."""
+    useless = set(scopes) - SCOPES_OF_ORGANIZERS
+    if organizer_id is not None and useless:
+        listed = ", ".join(sorted(useless))
+        raise Invalid(f"The key of an organizer can do nothing by {listed}.", "scopes")
 
 
 def callers(rule: Rule) -> str:

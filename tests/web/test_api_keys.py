@@ -131,7 +131,7 @@ def test_no_key_outlives_an_account_that_is_disabled_while_it_is_made(
         with office.turnstile.access.changing() as connection:
             accounts.disable(connection, made.id)
 
-    monkeypatch.setattr("web.routes.api_keys._require_usable", disabled_meanwhile)
+    monkeypatch.setattr("web.routes.api_keys.require_usable", disabled_meanwhile)
     olga.post("/api/v1/api-keys", {"name": "Mine", "role": "service", "scopes": []}, 401)
 
 

@@ -14,6 +14,8 @@ from application.access.identity import ADMIN, ATTENDEE, AUDITOR, GATE, ORGANIZE
 from application.store.tables import api_keys as keys_table
 from web.cli import printing
 from web.cli.console import box_office, err
+from web.owners import require_owned
+from web.permissions import require_usable
 
 COMMAND_LINE = "command line"
 
@@ -86,7 +88,7 @@ def create_key(
 
     The key goes to standard output, everything else to standard error.
     """
-    role = GATE if events else SERVICE
+    role, granted = GATE if events else SERVICE, SCOPES if all_scopes else scopes
     ends = None if days is None else datetime.now(UTC) + timedelta(days=days)
     with box_office() as turnstile, turnstile.access.changing() as connection:
         key, secret = api_keys.create(
@@ -96,9 +98,11 @@ def create_key(
             created_by=COMMAND_LINE,
             subject_id=organizer,
             event_ids=events,
-            scopes=SCOPES if all_scopes else scopes,
+            scopes=granted,
             expires_at=ends,
         )
+        require_owned(connection, events, organizer)
+        require_usable(granted, organizer)
     err.print(f"The key's id is {key.id}; it is shown this once:", markup=False)
     click.echo(secret)
 
@@ -114,7 +118,9 @@ def keys() -> None:
     for column in ("name", "for", "made (UTC)", "state"):
         table.add_column(column, overflow="fold")
     for key in made:
-        limits = key.scopes or [str(event_id) for event_id in key.event_ids]
+        limits = list(key.scopes) or [str(event_id) for event_id in key.event_ids]
+        if set(limits) == set(SCOPES):
+            limits = ["all scopes"]
         made_at = key.created_at.strftime(printing.SHORT_TIME)
         purpose = f"{key.role}: {', '.join(limits)}"
         name = Text(printing.printable(key.name))

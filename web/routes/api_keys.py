@@ -9,14 +9,14 @@ from sqlalchemy import Connection, select
 from application.access import accounts, api_keys
 from application.access.identity import OF_PEOPLE, ORGANIZER
 from application.store.tables import api_keys as keys_table
-from domain.errors import Forbidden, Invalid, NotFound
+from domain.errors import Forbidden, NotFound
 from projections.paging import Item, page
 from web.blueprint import Blueprint
 from web.caller import caller
 from web.current import turnstile
 from web.once import Change, Outcome
-from web.owners import Asking
-from web.permissions import SCOPES_OF_ORGANIZERS
+from web.owners import require_owned
+from web.permissions import require_usable
 from web.reading import reads_primary
 from web.schemas.access import KeyInfo, KeyMade, KeyPage, NewKey
 from web.schemas.common import Nothing, PageQuery
@@ -39,8 +39,9 @@ SHOWN = tuple(keys_table.c[name] for name in api_keys.ApiKey.__dataclass_fields_
 def create_key(body: dict[str, Any]) -> Change:
     """Make a key; its secret is shown this once"""
     organizer_id = _organizer_for(body.pop("organizer_id", None))
-    _require_events(body["event_ids"], organizer_id)
-    _require_usable(body["scopes"], organizer_id)
+    with turnstile().engine.connect() as connection:
+        require_owned(connection, body["event_ids"], organizer_id)
+    require_usable(body["scopes"], organizer_id)
 
     maker = caller().identity
 
@@ -91,23 +92,6 @@ def _organizer_for(wanted: UUID | None) -> UUID | None:
     if wanted not in (None, identity.subject_id):
         raise Forbidden("Keys for another organizer's events are for them to make.")
     return identity.subject_id
-
-
-def _require_events(event_ids: list[UUID], organizer_id: UUID | None) -> None:
-    """Raise unless these events exist, and are that organizer's if there is one."""
-    with turnstile().engine.connect() as connection:
-        owners = Asking(connection)
-        for event_id in event_ids:
-            if owners.organizer_of(event_id) != organizer_id and organizer_id is not None:
-                raise Forbidden(f"The event {event_id} is another organizer's.")
-
-
-def _require_usable(scopes: list[str], organizer_id: UUID | None) -> None:
-    """Raise unless a key that acts for that organizer, if for one, can do something by each."""
-    useless = set(scopes) - SCOPES_OF_ORGANIZERS
-    if organizer_id is not None and useless:
-        listed = ", ".join(sorted(useless))
-        raise Invalid(f"The key of an organizer can do nothing by {listed}.", "scopes")
 
 
 def _shown(row: Item) -> Item:

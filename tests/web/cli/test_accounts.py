@@ -14,6 +14,8 @@ from application.access import accounts, api_keys, sessions
 from application.composition import compose
 from application.settings import Settings
 from application.store.tables import sessions as sessions_table
+from tests.keys import bearer, service_key
+from tests.web.conftest import BoxOffice
 from web.cli import main
 from workers.tidying import tidy
 
@@ -67,7 +69,8 @@ def test_an_organizer_gets_an_id_or_has_one(run: Run):
 
 
 def test_a_key_is_printed_once_and_alone(run: Run, migrated_url: str):
-    event_id = str(uuid4())
+    with closing(compose(Settings(migrated_url))) as turnstile:
+        event_id = BoxOffice(turnstile, bearer(service_key(turnstile))).event()["id"]
     made = run("create-key", "North gate", "--gate", event_id, "--days", "2")
     assert made.exit_code == 0, made.output
     secret = made.stdout.strip()
@@ -79,6 +82,7 @@ def test_a_key_is_printed_once_and_alone(run: Run, migrated_url: str):
     listed = run("keys").stdout
     assert secret not in listed
     assert all(said in listed for said in (str(key.id), "gate:", "good"))
+    assert "log:read" not in listed, "one of all scopes, which would take a screen"
     assert run("revoke-key", str(key.id)).exit_code == 0
     assert "revoked" in run("keys").stdout
 
@@ -89,6 +93,11 @@ def test_a_key_is_printed_once_and_alone(run: Run, migrated_url: str):
         (("create-key", "Nothing"), "names its scopes"),
         (("create-key", "Both", "--gate", str(uuid4()), "--scope", "log:read"), "names its scopes"),
         (("create-key", "Odd", "--scope", "everything"), "Invalid value for '--scope'"),
+        (("create-key", "Typo", "--gate", str(uuid4())), "There is no event"),
+        (
+            ("create-key", "Vain", "--scope", "metrics:read", "--organizer", str(uuid4())),
+            "can do nothing by metrics:read",
+        ),
         (("revoke-key", str(uuid4())), "There is no API key"),
         (("create-admin", "nobody"), "This is no e-mail address"),
     ],
