@@ -1,6 +1,7 @@
 """Queries: a connection to read from, a state that is new enough, and an answer that says so."""
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache, partial, wraps
@@ -208,6 +209,7 @@ def _of_replica(ask: Callable[[], T]) -> T:
             logger.warning("replica.failed", attempt=attempt, error=str(error).split("\n")[0])
             if not _is_passing(error):
                 break
+            time.sleep(attempt * REPLAY_SECONDS)  # in which replay gets past what it waited for
     raise ReplicaUnavailable(
         "Queries are answered by a replica, which does not answer; commands are taken as usual."
     )

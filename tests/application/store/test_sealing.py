@@ -90,7 +90,7 @@ def test_the_log_keeps_the_country_and_seals_the_rest(desk: Desk) -> None:
     ['"sealed":"', '\\"', "\\", "Zoë Ōkami 🎟", '","email":"x', "a\tb\nc", "a\u2028b", "x" * 200],
 )
 def test_any_name_comes_back_as_it_was(desk: Desk, name: str) -> None:
-    profile = Profile(name, "a@example.org", '"sealed":"', '"sealed":"')
+    profile = Profile(name, "a@example.org", '"sealed":"', "GB")
     register(desk, profile)
     assert desk.stored(BORIS).profile == profile
     desk.do(erase_customer, customer_id=BORIS)
