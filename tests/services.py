@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 import psycopg2
 import redis
 from psycopg2 import sql
+from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -518,3 +519,13 @@ def flush_redis(url: str) -> None:
 
 def redis_database_url(server: str, number: int) -> str:
     return _rendered(make_url(server).set(database=str(number)))
+
+
+def end_sessions(operator: Engine, which: str, **arguments: Any) -> int:
+    """End sessions of this database, and wait until they are gone; how many they were."""
+    query = (
+        "SELECT coalesce(sum(pg_terminate_backend(pid, 10000)::int), 0) FROM pg_stat_activity"
+        f" WHERE datname = current_database() AND pid <> pg_backend_pid() AND {which}"
+    )
+    with operator.connect() as connection:
+        return int(connection.scalar(text(query), arguments) or 0)

@@ -207,7 +207,7 @@ def _of_replica(ask: Callable[[], T]) -> T:
                 raise
             REPLICA_FAILURES.inc()
             logger.warning("replica.failed", attempt=attempt, error=str(error).split("\n")[0])
-            if not _is_passing(error):
+            if attempt == ATTEMPTS or not _is_passing(error):
                 break
             time.sleep(attempt * REPLAY_SECONDS)  # in which replay gets past what it waited for
     raise ReplicaUnavailable(

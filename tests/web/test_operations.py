@@ -15,8 +15,8 @@ from application.settings import Settings
 from application.store.database import writing
 from application.store.tables import checkpoints
 from application.store.vault import WrongMasterKey
-from tests.application.store.test_outages import terminate
 from tests.keys import bearer, service_key
+from tests.services import end_sessions
 from tests.web.conftest import BoxOffice
 from tests.workers.festival import box_office
 from web import wsgi
@@ -68,7 +68,7 @@ def test_who_asks_first_after_the_database_was_restarted_is_answered(migrated_po
         paths = ("/health/ready", "/api/v1/events", "/api/v1/projections")
         for sessions_ended in (False, True):
             if sessions_ended:
-                assert terminate(other.engine, "true") > 0
+                assert end_sessions(other.engine, "true") > 0
             for path in paths:
                 assert office.send("GET", path).status_code == 200, path
 

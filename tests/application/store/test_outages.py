@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import psycopg2.extensions
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from application.customers import change_customer
@@ -20,6 +19,7 @@ from domain.ticket import Ticket
 from tests.application.store.conftest import OpenEngine
 from tests.application.store.desk import Desk, command, placing
 from tests.domain.given import ANNA, FESTIVAL, FIRST, on_sale, registered, terms
+from tests.services import end_sessions
 from tests.statements import hearing
 
 KEY = Key("ada", "one", "a digest")
@@ -57,21 +57,11 @@ def once_at(
 def killed_by(operator: Engine) -> Callable[[Connection], None]:
     def kill(connection: Connection) -> None:
         assert connection.connection.dbapi_connection is not None
-        terminate(
+        end_sessions(
             operator, "pid = :pid", pid=connection.connection.dbapi_connection.info.backend_pid
         )
 
     return kill
-
-
-def terminate(operator: Engine, which: str, **arguments: Any) -> int:
-    """End sessions of this database, and wait until they are gone; how many they were."""
-    query = (
-        "SELECT coalesce(sum(pg_terminate_backend(pid, 10000)::int), 0) FROM pg_stat_activity"
-        f" WHERE datname = current_database() AND pid <> pg_backend_pid() AND {which}"
-    )
-    with operator.connect() as connection:
-        return int(connection.scalar(text(query), arguments) or 0)
 
 
 def test_a_session_killed_at_the_commit_leaves_the_outcome_open(
@@ -133,7 +123,7 @@ def test_an_idle_connection_that_was_ended_does_not_fail_the_next_command(
     postgres_desk: Desk, operator: Engine
 ):
     postgres_desk.place()
-    assert terminate(operator, "state = 'idle'") >= 1
+    assert end_sessions(operator, "state = 'idle'") >= 1
     assert postgres_desk.place().body["status"] == "placed"
     assert Desk(operator).stored(FESTIVAL).committed == 2
 
